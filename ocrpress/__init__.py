@@ -1,0 +1,1 @@
+"""ocrpress: long documents to Markdown through optical compression, with the loss measured."""

@@ -1,0 +1,1 @@
+"""The engines, and how one is chosen by name."""

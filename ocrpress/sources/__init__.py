@@ -1,0 +1,1 @@
+"""Anything that holds pages -> a lazy stream of page images."""

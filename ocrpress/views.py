@@ -1,0 +1,64 @@
+"""PageImage pixels + plan -> the views that the DeepEncoder sees: the global view, and the tiles of the gundam modes.
+
+Pure Pillow, uint8: equal byte for byte to what the published image code computes (bicubic, padding in grey 127).
+Normalisation belongs to the engine that holds the model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from PIL import Image, ImageOps
+
+from ocrpress.modes import Plan, get_mode
+
+PADDING = (127, 127, 127)
+
+
+@dataclass(frozen=True)
+class Views:
+    """What an encoder is shown of one page.
+
+    Attributes:
+        overview: the global view, RGB, q × q pixels.
+        tiles: row by row, left to right; empty where the plan has none.
+    """
+
+    plan: Plan
+    overview: Image.Image
+    tiles: tuple[Image.Image, ...] = ()
+
+
+def make_views(image: Image.Image, plan: Plan) -> Views:
+    """Cut a page into the views of its plan.
+
+    Args:
+        image: RGB, of the size that the plan was made for.
+        plan: of a mode with views, so not `native`.
+
+    Raises:
+        ValueError: the image is not RGB, not of the plan's size, or the plan has no views.
+    """
+    mode = get_mode(plan.mode)
+    if not mode.view:
+        raise ValueError(f"mode {plan.mode} has no views")
+    if image.mode != "RGB" or image.size != (plan.width, plan.height):
+        raise ValueError(f"the plan is for RGB {plan.width} × {plan.height}, the image is {image.mode} {image.size}")
+    return Views(plan, overview(image, mode.view, mode.stretch), cut_tiles(image, plan.grid, mode.tile))
+
+
+def overview(image: Image.Image, side: int, stretch: bool) -> Image.Image:
+    """The global view: stretched to side × side, or fitted into it and padded with grey."""
+    if stretch:
+        return image.resize((side, side), Image.Resampling.BICUBIC)
+    return ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color=PADDING)
+
+
+def cut_tiles(image: Image.Image, grid: tuple[int, int], tile: int) -> tuple[Image.Image, ...]:
+    """The page stretched over a grid of (columns, rows) and cut into tile × tile squares; none for a 1 × 1 grid."""
+    cols, rows = grid
+    if cols * rows == 1:
+        return ()
+    canvas = image.resize((cols * tile, rows * tile), Image.Resampling.BICUBIC)
+    corners = ((col * tile, row * tile) for row in range(rows) for col in range(cols))
+    return tuple(canvas.crop((x, y, x + tile, y + tile)) for x, y in corners)
