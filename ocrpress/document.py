@@ -71,6 +71,7 @@ class Request:
     page: PageImage
     mode: str
     task: str = "markdown"
+    max_tiles: int = 9
     attempt: int = 1
 
 
@@ -80,8 +81,8 @@ class Region:
 
     Attributes:
         confidence: 0 to 1.
-        angle: degrees by which the baseline falls to the right (clockwise positive); 0 for areas.
-        bold: share of ink of the line's core box, a measure of stroke weight; 0 where not measured.
+        angle: degrees by which the baseline of a line falls to the right (clockwise positive); 0 for areas.
+        height: of a line, across its baseline, in pixels; 0 for areas.
     """
 
     kind: RegionKind
@@ -89,7 +90,7 @@ class Region:
     text: str = ""
     confidence: float = 1.0
     angle: float = 0.0
-    ink: float = 0.0
+    height: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,5 @@
+"""The embedded engine: CPU, offline, no download."""
+
+from ocrpress.engines.rapid.engine import RapidEngine
+
+__all__ = ["RapidEngine"]
