@@ -1,0 +1,293 @@
+"""Regions of one page -> its blocks in reading order: headings, paragraphs, lists, tables, figures, furniture."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from ocrpress.document import Block, BlockKind, Box, Region, RegionKind
+from ocrpress.layout.joining import join_text
+from ocrpress.layout.lines import Frame, Line, find_frame, straight_lines, union
+from ocrpress.layout.margins import split_margins
+from ocrpress.layout.order import Item, reading_order, rows
+from ocrpress.layout.paragraphs import (
+    HEADING_HEIGHT, SECTION, Row, is_open, make_row, paragraph_text, split_paragraphs,
+)  # fmt: skip
+from ocrpress.layout.tables import Rows, build_table, find_tables
+
+FIGURE_SURE = 0.5
+FIGURE_TEXT = 0.35  # share of its area under text lines from which a "figure" is really text
+HEADING_LENGTH = 160  # characters
+TALLER_THAN_COLUMN = 0.9  # of the column's own line height counts beside the page's: in large print all lines are tall
+LEVELS = ((1.85, 1), (1.4, 2))  # times the body's line height -> heading level; else 3
+SIDE_MARGIN = 0.08  # of the page's width
+NUMBERED = re.compile(r"\w[.)]")  # a list marker that counts; any other is a bullet
+ITEM_INDENT = 1.2  # ems from one level of a list to the next
+
+
+@dataclass(frozen=True)
+class Solid:
+    """Something that is read as a whole: a figure or a table, with the lines inside it."""
+
+    kind: BlockKind
+    box: Box
+    lines: tuple[Line, ...]
+    rows: Rows = ()
+    confidence: float = 1.0
+
+
+@dataclass(frozen=True)
+class Page:
+    """What the steps share: the straightened frame, the layout areas in it, the usual line height."""
+
+    frame: Frame
+    areas: tuple[tuple[Region, Box], ...]
+    em: float
+
+
+def build_blocks(regions: Sequence[Region], size: tuple[int, int], points: tuple[float, float]) -> tuple[Block, ...]:
+    """Blocks of a page in reading order, furniture first and last.
+
+    Args:
+        regions: lines and areas, in pixels of the righted page.
+        size: of the righted page, in pixels.
+        points: the same in points; blocks come in points.
+    """
+    frame = find_frame(regions, size)
+    every = straight_lines(regions, frame)
+    lines = [line for line in every if not line.sideways]
+    areas = [region for region in regions if region.kind != "line"]
+    page = Page(frame, tuple((area, frame.straighten(area.box)) for area in areas), body_height(lines))
+    head, body, foot = split_margins(lines, areas, frame, size[1], page.em)
+    solids, loose = take_solids(body, page)
+    aside = sideways_blocks([line for line in every if line.sideways], size[0])
+    blocks = [*margin_blocks(head), *flow_blocks(loose, solids, page), *aside, *margin_blocks(foot)]
+    x_scale, y_scale = points[0] / size[0], points[1] / size[1]
+    return tuple(replace(block, box=_scaled(block.box, x_scale, y_scale)) for block in blocks)
+
+
+def body_height(lines: Sequence[Line] | Sequence[Row]) -> float:
+    """Usual height of a line of text: the median over characters; 1 where there are no lines."""
+    heights = sorted((line.height, len(line.text)) for line in lines)
+    half = sum(length for _, length in heights) / 2
+    for height, length in heights:
+        half -= length
+        if half <= 0:
+            return max(height, 1.0)
+    return 1.0
+
+
+def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Line]]:
+    """Figures and tables with the lines inside them, and the lines that are left."""
+    solids: list[Solid] = []
+    loose = list(lines)
+    for area, box in page.areas:
+        if area.kind not in ("figure", "table") or any(_covers(solid.box, box) for solid in solids):
+            continue
+        inside = [line for line in loose if _holds(box, line)]
+        solid = _figure(area, box, inside) if area.kind == "figure" else _table(area, box, inside, page.em)
+        if solid:
+            solids.append(solid)
+            loose = [line for line in loose if line not in inside]
+    return solids, loose
+
+
+def _figure(area: Region, box: Box, inside: Sequence[Line]) -> Solid | None:
+    surface = (box[2] - box[0]) * (box[3] - box[1])
+    covered = sum(line.width * (line.bottom - line.top) for line in inside)
+    if area.confidence < FIGURE_SURE or surface <= 0 or covered > FIGURE_TEXT * surface:
+        return None
+    return Solid("figure", area.box, tuple(inside), confidence=area.confidence)
+
+
+def _table(area: Region, box: Box, inside: Sequence[Line], em: float) -> Solid | None:
+    cells = build_table(inside, em)
+    return Solid("table", union([line.box for line in inside]), tuple(inside), cells, area.confidence) if cells else None
+
+
+def flow_blocks(lines: Sequence[Line], solids: Sequence[Solid], page: Page) -> list[Block]:
+    """The body's blocks in reading order, paragraphs carried on over column breaks and past figures."""
+    items = [Item(index, line.left, line.top, line.right, line.bottom) for index, line in enumerate(lines)]
+    straight = [page.frame.straighten(solid.box) for solid in solids]
+    items += [Item(len(lines) + index, *box, solid=True) for index, box in enumerate(straight)]
+    blocks: list[Block] = []
+    for run in reading_order(items, page.em):
+        fresh = True  # the next paragraph is the first of its column
+        for part in _parts(run, len(lines)):
+            if isinstance(part, int):
+                blocks.append(_solid_block(solids[part - len(lines)]))
+                continue
+            for block in _part_blocks([[lines[item.index] for item in row] for row in part], page):
+                _append(blocks, block, fresh)
+                fresh = False
+    if blocks and blocks[-1].kind == "paragraph" and is_open(blocks[-1].text):
+        blocks[-1] = replace(blocks[-1], continues=True)
+    return blocks
+
+
+def _part_blocks(part: Sequence[Sequence[Line]], page: Page) -> Iterator[Block]:
+    """Rows of lines in one column -> blocks; rows whose cells align are tables even if the layout model saw none."""
+    done = 0
+    for start, end, cells in find_tables(part, page.em):
+        yield from column_blocks([make_row(row, _row_kind(row, page)) for row in part[done:start]], page.em)
+        inside = [line for row in part[start:end] for line in row]
+        confidence = median(line.confidence for line in inside)
+        yield Block("table", "", union([line.box for line in inside]), rows=cells, confidence=confidence)
+        done = end
+    yield from column_blocks([make_row(row, _row_kind(row, page)) for row in part[done:]], page.em)
+
+
+def _parts(run: Sequence[Sequence[Item]], solid_from: int) -> Iterator[int | list[list[Item]]]:
+    """A column cut at its figures and tables: rows of lines, and the numbers of solids."""
+    rest: list[list[Item]] = []
+    for row in run:
+        texts = [item for item in row if item.index < solid_from]
+        if texts:
+            rest.append(texts)
+        for item in row:
+            if item.index >= solid_from:
+                if rest:
+                    yield rest
+                rest = []
+                yield item.index
+    if rest:
+        yield rest
+
+
+def _append(blocks: list[Block], block: Block, fresh: bool) -> None:
+    """Add a block, or carry on the paragraph that an earlier column or a figure broke off."""
+    behind = len(blocks) - 1
+    while behind >= 0 and blocks[behind].kind in ("figure", "table", "caption"):
+        behind -= 1
+    passed = behind < len(blocks) - 1
+    if block.kind == "paragraph" and (fresh or passed) and behind >= 0 and blocks[behind].kind in ("paragraph", "list"):
+        open_text = blocks[behind].text
+        carried = block.text[:1].islower() or (not passed and fresh and open_text.endswith("-"))
+        if is_open(open_text) and carried:
+            box = union([blocks[behind].box, block.box])
+            blocks[behind] = replace(blocks[behind], text=join_text(open_text, block.text), box=box)
+            return
+    if block.kind == "list" and blocks and blocks[-1].kind == "list":
+        text, box = f"{blocks[-1].text}\n{block.text}", union([blocks[-1].box, block.box])
+        blocks[-1] = replace(blocks[-1], text=text, box=box)
+        return
+    blocks.append(block)
+
+
+def column_blocks(made: Sequence[Row], em: float) -> Iterator[Block]:
+    """Rows of a column -> headings, paragraphs, captions, equations and lists."""
+    items: list[list[Row]] = []
+    usual = max(em, TALLER_THAN_COLUMN * body_height(made))
+    for group in split_paragraphs(made, em):
+        kind = group_kind(group, usual)
+        if kind == "list":
+            items.append(group)
+            continue
+        if items:
+            yield list_block(items, em)
+            items = []
+        box, text = union([row.box for row in group]), paragraph_text(group)
+        level = heading_level(group, text, em) if kind == "heading" else 0
+        yield Block(kind, text, box, level, confidence=median(row.confidence for row in group))
+    if items:
+        yield list_block(items, em)
+
+
+def group_kind(group: Sequence[Row], usual: float) -> BlockKind:
+    """What kind of block the rows of a paragraph make; `usual` is the height that a heading must exceed by a third."""
+    text = " ".join(row.text for row in group)
+    kinds = {row.kind for row in group}
+    tall = median(row.height for row in group) >= HEADING_HEIGHT * usual
+    if len(text) <= HEADING_LENGTH and len(group) <= 4 and any(character.isalpha() for character in text):
+        begins = text.lstrip("\"'“‘([")[:1]
+        if (kinds == {"title"} or (tall and not group[0].marker and kinds <= {"line", "text", "title"})) and not (
+            text.endswith(",") or begins.islower()
+        ):
+            return "heading"
+    if kinds <= {"figure_caption", "table_caption"}:
+        return "caption"
+    if kinds == {"equation"}:
+        return "equation"
+    return "list" if group[0].marker else "paragraph"
+
+
+def heading_level(group: Sequence[Row], text: str, em: float) -> int:
+    """1 to 6: from the section number where there is one, else from the size."""
+    ratio = median(row.height for row in group) / em
+    if (match := SECTION.match(text)) and ratio < LEVELS[0][0]:
+        return min(6, 1 + len(re.findall(r"\d+", match.group())))
+    return next((level for limit, level in LEVELS if ratio >= limit), 3)
+
+
+def list_block(groups: Sequence[Sequence[Row]], em: float) -> Block:
+    """Items one a line with their markers, deeper ones indented by two spaces a level."""
+    stops: list[float] = []
+    texts = []
+    for group in groups:
+        left = group[0].left
+        while stops and left < stops[-1] - ITEM_INDENT * em / 2:
+            stops.pop()
+        if not stops or left > stops[-1] + ITEM_INDENT * em:
+            stops.append(left)
+        text = paragraph_text(group).removeprefix(group[0].marker).strip()
+        marker = group[0].marker if NUMBERED.search(group[0].marker) else "-"
+        texts.append(f"{'  ' * (len(stops) - 1)}{marker} {text}")
+    every = [row for group in groups for row in group]
+    box = union([row.box for row in every])
+    return Block("list", "\n".join(texts), box, confidence=median(row.confidence for row in every))
+
+
+def sideways_blocks(lines: Sequence[Line], width: float) -> Iterator[Block]:
+    """Lines that run down the page, after the text: furniture in the side margins, paragraphs elsewhere."""
+    for line in lines:
+        middle = (line.left + line.right) / 2 / width
+        kind: BlockKind = "footer" if min(middle, 1 - middle) < SIDE_MARGIN else "paragraph"
+        yield Block(kind, line.text, line.box, confidence=line.confidence)
+
+
+def margin_blocks(lines: Sequence[tuple[Line, BlockKind]]) -> Iterator[Block]:
+    """Running heads, feet and page numbers, each line a block, row by row."""
+    items = [Item(index, line.left, line.top, line.right, line.bottom) for index, (line, _) in enumerate(lines)]
+    for row in rows(items):
+        for item in row:
+            line, kind = lines[item.index]
+            yield Block(kind, line.text, line.box, confidence=line.confidence)
+
+
+def _solid_block(solid: Solid) -> Block:
+    items = [Item(index, line.left, line.top, line.right, line.bottom) for index, line in enumerate(solid.lines)]
+    text = "" if solid.rows else "\n".join(" ".join(solid.lines[item.index].text for item in row) for row in rows(items))
+    return Block(solid.kind, text, solid.box, rows=solid.rows, confidence=solid.confidence)
+
+
+def _row_kind(row: Sequence[Line], page: Page) -> RegionKind:
+    """Kind of a row: a title if any of it is one, else that of its first fragment."""
+    kinds = [_kind(line, page) for line in row]
+    return "title" if "title" in kinds else kinds[0]
+
+
+def _kind(line: Line, page: Page) -> RegionKind:
+    """Kind of the smallest area that holds a line's centre."""
+    holding = [(_surface(box), area.kind) for area, box in page.areas if _holds(box, line)]
+    kinds = [kind for _, kind in sorted(holding) if kind not in ("figure", "table", "header", "footer")]
+    return kinds[0] if kinds else "line"
+
+
+def _holds(box: Box, line: Line) -> bool:
+    x = (line.left + line.right) / 2
+    return box[0] <= x <= box[2] and box[1] <= line.middle <= box[3]
+
+
+def _covers(box: Box, other: Box) -> bool:
+    x, y = (other[0] + other[2]) / 2, (other[1] + other[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def _surface(box: Box) -> float:
+    return (box[2] - box[0]) * (box[3] - box[1])
+
+
+def _scaled(box: Box, x_scale: float, y_scale: float) -> Box:
+    return (box[0] * x_scale, box[1] * y_scale, box[2] * x_scale, box[3] * y_scale)
