@@ -13,15 +13,19 @@ from ocrpress.layout.lines import Frame, Line, find_frame, straight_lines, union
 from ocrpress.layout.margins import split_margins
 from ocrpress.layout.order import Item, reading_order, rows
 from ocrpress.layout.paragraphs import (
-    HEADING_HEIGHT, SECTION, Row, is_open, make_row, paragraph_text, split_paragraphs,
+    HEADING_HEIGHT, SECTION, STOP, Row, is_open, make_row, paragraph_text, split_paragraphs,
 )  # fmt: skip
 from ocrpress.layout.tables import Rows, build_table, find_tables
 
 FIGURE_SURE = 0.5
 FIGURE_TEXT = 0.35  # share of its area under text lines from which a "figure" is really text
 HEADING_LENGTH = 160  # characters
+NUMBERED_HEIGHT = 1.1  # the same for a line that begins with the number of a section
+LABEL_REACH = 0.5  # ems from a figure within which a line may be its label
+LABEL_WIDTH = 0.5  # of the figure's width: a wider line is text
 TALLER_THAN_COLUMN = 0.9  # of the column's own line height counts beside the page's: in large print all lines are tall
-LEVELS = ((1.85, 1), (1.4, 2))  # times the body's line height -> heading level; else 3
+LEVELS = ((1.6, 1), (1.3, 2))  # times the body's line height -> heading level; else 3
+GLUED_NUMBER = re.compile(r"^(\d{1,2}(?:\.\d{1,2})*)(?=[A-Z][a-z])")  # "2Modes": recognition drops wide spaces
 SIDE_MARGIN = 0.08  # of the page's width
 NUMBERED = re.compile(r"\w[.)]")  # a list marker that counts; any other is a bullet
 ITEM_INDENT = 1.2  # ems from one level of a list to the next
@@ -86,7 +90,7 @@ def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Li
     for area, box in page.areas:
         if area.kind not in ("figure", "table") or any(_covers(solid.box, box) for solid in solids):
             continue
-        inside = [line for line in loose if _holds(box, line)]
+        inside = [line for line in loose if _holds(box, line) or (area.kind == "figure" and _labels(box, line, page))]
         solid = _figure(area, box, inside) if area.kind == "figure" else _table(area, box, inside, page.em)
         if solid:
             solids.append(solid)
@@ -99,7 +103,17 @@ def _figure(area: Region, box: Box, inside: Sequence[Line]) -> Solid | None:
     covered = sum(line.width * (line.bottom - line.top) for line in inside)
     if area.confidence < FIGURE_SURE or surface <= 0 or covered > FIGURE_TEXT * surface:
         return None
-    return Solid("figure", area.box, tuple(inside), confidence=area.confidence)
+    return Solid("figure", union([area.box, *(line.box for line in inside)]), tuple(inside), confidence=area.confidence)
+
+
+def _labels(box: Box, line: Line, page: Page) -> bool:
+    """Whether a line just outside a figure is a label of it: short, touching it, in no area of text."""
+    reach = LABEL_REACH * page.em
+    touches = (
+        line.left < box[2] + reach and line.right > box[0] - reach
+        and line.top < box[3] + reach and line.bottom > box[1] - reach
+    )  # fmt: skip
+    return touches and line.width < LABEL_WIDTH * (box[2] - box[0]) and _kind(line, page) == "line"
 
 
 def _table(area: Region, box: Box, inside: Sequence[Line], em: float) -> Solid | None:
@@ -190,6 +204,8 @@ def column_blocks(made: Sequence[Row], em: float) -> Iterator[Block]:
             items = []
         box, text = union([row.box for row in group]), paragraph_text(group)
         level = heading_level(group, text, em) if kind == "heading" else 0
+        if level:
+            text = GLUED_NUMBER.sub(r"\1 ", text)
         yield Block(kind, text, box, level, confidence=median(row.confidence for row in group))
     if items:
         yield list_block(items, em)
@@ -202,7 +218,10 @@ def group_kind(group: Sequence[Row], usual: float) -> BlockKind:
     tall = median(row.height for row in group) >= HEADING_HEIGHT * usual
     if len(text) <= HEADING_LENGTH and len(group) <= 4 and any(character.isalpha() for character in text):
         begins = text.lstrip("\"'“‘([")[:1]
-        if (kinds == {"title"} or (tall and not group[0].marker and kinds <= {"line", "text", "title"})) and not (
+        plain = kinds <= {"line", "text", "title", "reference"} and not group[0].marker
+        numbered = bool(SECTION.match(text)) and len(group) <= 2 and not STOP.search(text)
+        larger = median(row.height for row in group) >= NUMBERED_HEIGHT * usual
+        if (kinds == {"title"} or (plain and (tall or (numbered and larger)))) and not (
             text.endswith(",") or begins.islower()
         ):
             return "heading"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from statistics import median
 
 NARROWEST = 5.0  # ems: a narrower side is a column of list markers or numbers, not of prose
-FULLNESS = 0.55  # a column's median line fills at least this share of its width
+FULLNESS = 0.55  # a side's median row fills at least this share of its width
 GUTTER = 0.25  # ems: a column gap is at least this wide
 SHRINK = 0.2  # ems by which a box is narrowed on each side: detected boxes are a little generous
 OVERREACH = 0.06  # share of its width by which a long line may reach over a gutter, but not more than an em
@@ -177,9 +177,9 @@ def _parallel(zone: list[Item], gutter: Gutter, em: float) -> float:
 
 
 def _is_column(side: list[Item], em: float) -> bool:
-    """Whether a side reads like a column: wide enough, its lines mostly full; a figure or table always does."""
+    """Whether a side reads like one or more columns: wide enough, its rows mostly full; a figure or table always does."""
     if any(item.solid for item in side):
         return True
     width = max(item.right for item in side) - min(item.left for item in side)
-    widths = [item.width for item in side]
-    return width >= NARROWEST * em and median(widths) >= FULLNESS * width
+    fullness = median(sum(item.width for item in row) for row in rows(side))
+    return width >= NARROWEST * em and fullness >= FULLNESS * width

@@ -15,7 +15,8 @@ WIDE_STEP = 1.3  # times the column's usual step from line to line: a new paragr
 TALLER = 1.3  # ratio of line heights at which two lines cannot be of one paragraph
 INDENT = 0.7  # ems
 HEADING_HEIGHT = 1.3  # times the body's line height: a heading even where the layout model saw none
-SECTION = re.compile(r"^(?:\d{1,2}\.)+\d{0,2}\s|^\d{1,2}(?:\.\d{1,2})*\s+(?=[A-Z])")  # number of a section
+TITLE_HEIGHT = 1.5  # times the body's line height: a title, broken where its author liked
+SECTION = re.compile(r"^(?:\d{1,2}\.)+\d{0,2}\s|^\d{1,2}(?:\.\d{1,2})*(?:\s+(?=[A-Z])|(?=[A-Z][a-z]))")  # number of a section
 BULLET = re.compile(r"^\s*[•●○▪■◦‣∙·⁃◆►▶❖✓➢*–—-](?=\s|[^\W\d_])")
 DASH = re.compile(r"^\s*[-–—*](?!\s)")  # a dash or star is a bullet only before a space
 NUMBER = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\([a-zA-Z]\)|[a-z]\)|\(?[ivx]{1,5}\))(?=\s)")
@@ -116,20 +117,22 @@ def split_paragraphs(rows: Sequence[Row], em: float) -> list[list[Row]]:
         return []
     column = measure_column(rows, em)
     groups = [[rows[0]]]
-    for before, after in zip(rows, rows[1:], strict=False):
-        if begins_paragraph(groups[-1], before, after, column):
+    for before, after, following in zip(rows, rows[1:], [*rows[2:], None], strict=False):
+        if begins_paragraph(groups[-1], before, after, following, column):
             groups.append([after])
         else:
             groups[-1].append(after)
     return groups
 
 
-def begins_paragraph(group: Sequence[Row], before: Row, after: Row, column: Column) -> bool:
-    """Whether a row begins a new paragraph after the row above it."""
+def begins_paragraph(
+    group: Sequence[Row], before: Row, after: Row, following: Row | None, column: Column
+) -> bool:
+    """Whether a row begins a new paragraph after the row above it; `group` is the paragraph so far."""
     if after.marker or _sets_apart(before, after) or LEADER.search(before.text) or LEADER.search(after.text):
         return True
     step = after.middle - before.middle
-    if _one_heading(before, after, step, column.em):
+    if _one_heading(before, after, step, column):
         return False
     if step > WIDE_STEP * max(column.step, 0.9 * max(before.height, after.height)):
         return True
@@ -137,15 +140,18 @@ def begins_paragraph(group: Sequence[Row], before: Row, after: Row, column: Colu
     if large > TALLER * small and min(len(before.text), len(after.text)) > 3 and not after.text[:1].islower():
         return True
     if group[0].marker and abs(after.left - group[0].text_left) < INDENT * column.em:
-        return False  # an item's own hanging lines
+        # an item's own hanging line, unless the next row shows that it was the indent of a paragraph
+        outdented = following is not None and following.left < group[0].text_left - INDENT * column.em / 2
+        return outdented and following is not None and not following.marker
     return _indent_begins(group, before, after, column) or _ends_early(before, after, column)
 
 
-def _one_heading(before: Row, after: Row, step: float, em: float) -> bool:
-    """Whether two rows are one heading set in two lines: both titles or tall, of one size, close together."""
+def _one_heading(before: Row, after: Row, step: float, column: Column) -> bool:
+    """Whether two rows are one heading set in two lines: of one size, close together, very large or broken for want of room."""
     small, large = sorted((before.height, after.height))
-    titles = all(row.kind == "title" or row.height >= HEADING_HEIGHT * em for row in (before, after))
-    return titles and large < 1.2 * small and step < 1.7 * large and not SECTION.match(after.text)
+    titles = all(row.kind == "title" or row.height >= HEADING_HEIGHT * column.em for row in (before, after))
+    broken = small >= TITLE_HEIGHT * column.em or not _ends_early(before, after, column)
+    return titles and broken and large < 1.2 * small and step < 1.7 * large and not SECTION.match(after.text)
 
 
 def _indent_begins(group: Sequence[Row], before: Row, after: Row, column: Column) -> bool:

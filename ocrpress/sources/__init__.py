@@ -1,1 +1,122 @@
-"""Anything that holds pages -> a lazy stream of page images."""
+"""Anything -> a lazy stream of pages. `open_source` is the door; what a file is, its first bytes decide.
+
+path ──sniff──▶ pdf.py ──▶ pool.py ──▶ worker.py ──▶ clerk.py ──▶ pdfium.py | poppler.py ──▶ PageImage
+             └▶ image.py ──▶ pixels.py ──▶ PageImage
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from ocrpress.errors import InputError
+from ocrpress.sources.base import RENDERERS, Renderer, Source, SourceOptions
+from ocrpress.sources.checks import STDIN, check_options, has_poppler, shown_name
+from ocrpress.sources.pages import PageRange, parse_ranges
+from ocrpress.sources.raster import render_size
+from ocrpress.sources.sniff import HEAD_BYTES, describe, sniff
+
+if TYPE_CHECKING:
+    from ocrpress.sources.spool import SpooledSource
+
+__all__ = ["RENDERERS", "Renderer", "Source", "SourceOptions", "has_poppler", "open_source", "render_size"]
+
+_FORMATS_ADVICE = "give a PDF, a PNG, JPEG, WebP, TIFF, GIF or BMP image, or a folder of images"
+
+
+def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions | None = None) -> Source:
+    """Open a document. The caller closes the source.
+
+    Args:
+        path: a PDF, an image, a folder of images, "-" for stdin, or a binary stream (read to its end here).
+        options: how pages are taken; None for the defaults. `dpi` and `mode` decide the size of PDF pages only: the
+            pixels of images are handed on as they are, up to `max_pixels`.
+
+    Raises:
+        UsageError: an option is out of range, or none of the pages asked for is there.
+        PasswordError: encrypted, and the password is missing or wrong.
+        InputError: it cannot be read, or has more than `options.max_pages` pages.
+        EngineError: the renderer itself cannot run here.
+    """
+    options = options or SourceOptions()
+    check_options(options)
+    ranges = None if options.pages is None else parse_ranges(options.pages)
+    if not isinstance(path, (str, os.PathLike)):
+        return _open_stream(path, _stream_name(path), options, ranges)
+    name = os.fspath(path)
+    if name == STDIN:
+        return _open_stream(sys.stdin.buffer, STDIN, options, ranges)
+    kind = _stat(name).st_mode
+    if stat.S_ISDIR(kind):
+        from ocrpress.sources.image import ImageSource, image_folder
+
+        return ImageSource(name, image_folder(Path(name), name), options, ranges)
+    if not stat.S_ISREG(kind):  # a named pipe or the like can be read only once
+        with _open_file(name) as stream:
+            return _open_stream(stream, name, options, ranges)
+    return _open_regular(name, name, options, ranges)
+
+
+def _open_regular(file: str, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None) -> Source:
+    with _open_file(file, name) as stream:
+        head = stream.read(HEAD_BYTES)
+    shown = shown_name(name)
+    if not head:
+        raise InputError(f"{shown} is empty", "give a file with something in it")
+    found = sniff(head)
+    if found is None:
+        looks = describe(head)
+        raise InputError(
+            f"{shown} is of no format that ocrpress reads{f' ({looks})' if looks else ''}", _FORMATS_ADVICE
+        )
+    if found == "pdf":
+        from ocrpress.sources.pdf import PdfSource
+
+        return PdfSource(str(Path(file).absolute()), name, options, ranges)
+    from ocrpress.sources.image import ImageSource, image_file
+
+    path = Path(file).absolute()
+    return ImageSource(name, image_file(path, shown, found), options, ranges)
+
+
+def _open_stream(
+    stream: BinaryIO, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None
+) -> SpooledSource:
+    from ocrpress.sources.spool import SpooledSource, spool
+
+    path = spool(stream, shown_name(name))
+    try:
+        return SpooledSource(_open_regular(str(path), name, options, ranges), path)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def _stat(name: str) -> os.stat_result:
+    try:
+        return Path(name).stat()
+    except (OSError, ValueError) as error:
+        raise _cannot_read(name, error) from error
+
+
+def _open_file(file: str, name: str = "") -> BinaryIO:
+    try:
+        return Path(file).open("rb")
+    except OSError as error:
+        raise _cannot_read(name or file, error) from error
+
+
+def _cannot_read(name: str, error: Exception) -> InputError:
+    if isinstance(error, FileNotFoundError):
+        return InputError(f"{name} does not exist", "check the spelling")
+    if isinstance(error, PermissionError):
+        return InputError(f"{name} may not be read", "check its permissions")
+    return InputError(f"{name} cannot be read ({getattr(error, 'strerror', None) or error})", "check the path")
+
+
+def _stream_name(stream: BinaryIO) -> str:
+    name = getattr(stream, "name", STDIN)
+    return name if isinstance(name, str) else STDIN

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.modes import DEFAULT_MAX_TILES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ocrpress.document import PageImage, UnreadablePage
 
 Renderer = Literal["auto", "pdfium", "poppler"]
 RENDERERS: tuple[Renderer, ...] = ("auto", "pdfium", "poppler")

