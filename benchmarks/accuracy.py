@@ -14,6 +14,7 @@ import argparse
 import json
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from machine import describe_machine
 from rapidfuzz.distance import Levenshtein
@@ -46,7 +47,7 @@ def load_truth(data: Path) -> list[tuple[Path, str]]:
     return [(index.parent / entry["image"], entry["text"]) for entry in entries]
 
 
-def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[str, object]:
+def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[str, Any]:
     """Read every page and score it."""
     engine = open_engine(engine_name)
     rows = []
@@ -55,7 +56,9 @@ def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[
             with open_reading(image, engine, Options(mode=mode)) as reading:
                 (page,) = reading
             kept, dropped = edit_distance(full_text(page), truth), edit_distance(page.text, truth)
-            rows.append({"page": image.name, "kept": round(kept, 4), "default": round(dropped, 4), "status": page.status})
+            rows.append(
+                {"page": image.name, "kept": round(kept, 4), "default": round(dropped, 4), "status": page.status}
+            )
     finally:
         engine.close()
     return {
@@ -76,9 +79,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
     result = measure(args.data, args.engine, args.mode, args.limit)
-    rows = result.pop("rows")
+    rows: list[dict[str, Any]] = result.pop("rows")
     print(f"{'page':<24}{'default':>9}{'kept':>9}")
-    for row in sorted(rows, key=lambda row: -row["default"]):  # type: ignore[attr-defined,index]
+    for row in sorted(rows, key=lambda row: -row["default"]):
         print(f"{row['page']:<24}{row['default']:>9.4f}{row['kept']:>9.4f}")
     print(f"{'mean':<24}{result['default_mean']:>9}{result['kept_mean']:>9}")
     print(f"{'median':<24}{result['default_median']:>9}{result['kept_median']:>9}")

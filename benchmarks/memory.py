@@ -82,8 +82,10 @@ def main() -> None:
             print(f"{pages:>6} pages {peak / 2**20:>8.0f} MiB {took:>8.1f} s")
     ratio = round(peaks[1] / peaks[0], 3)
     print(f"ratio {ratio}")
-    result = {"benchmark": "memory", "engine": args.engine, "pages": args.pages, "peak_bytes": peaks, "seconds": seconds,
-              "ratio": ratio, **describe_machine()}  # fmt: skip
+    result = {
+        "benchmark": "memory", "engine": args.engine, "pages": args.pages, "peak_bytes": peaks, "seconds": seconds,
+        "ratio": ratio, **describe_machine(),
+    }  # fmt: skip
     print(json.dumps(result))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")

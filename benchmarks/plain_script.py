@@ -20,7 +20,7 @@ def main(path: str) -> None:
     for number in range(1, pdfinfo_from_path(path)["Pages"] + 1):
         (image,) = convert_from_path(path, first_page=number, last_page=number)
         found = engine(np.asarray(image)[..., ::-1])
-        print("\n".join(found.txts or ()), end="\f")
+        print("\n".join(getattr(found, "txts", None) or ()), end="\f")
 
 
 if __name__ == "__main__":

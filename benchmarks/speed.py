@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 from statistics import fmean, median
+from typing import Any
 
 from accuracy import edit_distance, load_truth
 from machine import describe_machine
@@ -42,7 +43,7 @@ def run(command: list[str], pdf: Path) -> tuple[float, list[str]]:
     return time.perf_counter() - started, done.stdout.decode("utf-8").split("\f")
 
 
-def measure(data: Path, limit: int | None, repeats: int) -> dict[str, object]:
+def measure(data: Path, limit: int | None, repeats: int) -> dict[str, Any]:
     """Both commands in turn, `repeats` times."""
     pages = load_truth(data)[:limit]
     seconds: dict[str, list[float]] = {name: [] for name in COMMANDS}
@@ -78,7 +79,7 @@ def main() -> None:
     rates, errors = result["pages_per_minute"], result["edit_distance"]
     print(f"{'':<16}{'pages/minute':>14}{'edit distance':>15}")
     for name in COMMANDS:
-        print(f"{name:<16}{rates[name]:>14}{errors[name]:>15}")  # type: ignore[index]
+        print(f"{name:<16}{rates[name]:>14}{errors[name]:>15}")
     print(f"{result['ratio']} times as fast (spread {result['ratio_spread']})")
     print(json.dumps(result))
     if args.out:

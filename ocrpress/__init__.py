@@ -25,7 +25,8 @@ _HOMES = {
 }  # fmt: skip
 
 __all__ = [
-    "MODES", "Block", "Document", "OcrpressError", "Options", "PageResult", "Plan", "convert", "plan", "render", "stream",
+    "MODES", "Block", "Document", "OcrpressError", "Options", "PageResult", "Plan", "convert", "plan", "render",
+    "stream",
 ]  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
     PageImage | UnreadablePage ──▶ Request ──▶ Completion ──▶ PageResult ──▶ Document
 
-Coordinates: a `Box` is (left, top, right, bottom), the origin at the top left, y down. Regions are in pixels of the page
-image as the engine righted it; blocks are in points (1/72 inch) of the righted page.
+Coordinates: a `Box` is (left, top, right, bottom), the origin at the top left, y down. Regions are in pixels of the
+page image as the engine righted it; blocks are in points (1/72 inch) of the righted page.
 """
 
 from __future__ import annotations
@@ -194,6 +194,7 @@ class Document:
         source: the name it came under (a path, or "-").
         pages: in page order.
         complete: False if reading was interrupted; then `pages` holds what was finished.
+        page_count: how many pages were to be read; 0 if unknown.
     """
 
     source: str
@@ -201,6 +202,7 @@ class Document:
     engine: str = ""
     mode: str = ""
     complete: bool = True
+    page_count: int = 0
 
     @property
     def failed(self) -> tuple[PageResult, ...]:

@@ -1,12 +1,12 @@
 """The exception tree. A class owns its exit code, its HTTP status and its advice; one handler at the edge prints them.
 
-    OcrpressError
-    ├── UsageError        exit 2   the command or an option is wrong, or its output place cannot be used
-    │   └── OutputError   exit 2   the output cannot be written
-    ├── InputError        exit 3   the input cannot be read
-    │   └── PasswordError exit 3   the document is encrypted
-    ├── PageError         (none)   one page cannot be read: recorded in its PageResult, never raised to the user
-    └── EngineError       exit 4   the engine cannot run here
+OcrpressError
+├── UsageError        exit 2   the command or an option is wrong, or its output place cannot be used
+│   └── OutputError   exit 2   the output cannot be written
+├── InputError        exit 3   the input cannot be read
+│   └── PasswordError exit 3   the document is encrypted
+├── PageError         (none)   one page cannot be read: recorded in its PageResult, never raised to the user
+└── EngineError       exit 4   the engine cannot run here
 """
 
 from __future__ import annotations

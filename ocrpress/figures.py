@@ -10,8 +10,7 @@ from PIL import Image
 
 from ocrpress.document import Block, PageImage
 from ocrpress.errors import OutputError
-
-TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
+from ocrpress.views import turn
 
 
 @dataclass(frozen=True)
@@ -22,24 +21,25 @@ class FigureWriter:
     prefix: str
     base: Path
 
-    def write(self, page: PageImage, rotation: int, size: tuple[float, float], blocks: tuple[Block, ...]) -> tuple[Block, ...]:
+    def write(
+        self, page: PageImage, rotation: int, size: tuple[float, float], blocks: tuple[Block, ...]
+    ) -> tuple[Block, ...]:
         """Crop every figure block out of the page (size in points, turned clockwise by rotation) and link it.
 
         Raises OutputError if a file cannot be written.
         """
         if not any(block.kind == "figure" for block in blocks):
             return blocks
-        image = page.image.transpose(TURNS[rotation]) if rotation else page.image
+        image = turn(page.image, rotation)
         x_scale, y_scale = image.width / size[0], image.height / size[1]
         linked, count = [], 0
         for block in blocks:
             if block.kind == "figure":
                 count += 1
-                left, top, right, bottom = block.box
-                crop = image.crop((
-                    max(0, round(left * x_scale)), max(0, round(top * y_scale)),
-                    min(image.width, max(1, round(right * x_scale))), min(image.height, max(1, round(bottom * y_scale))),
-                ))  # fmt: skip
+                left, top, right, bottom = (
+                    round(edge * scale) for edge, scale in zip(block.box, (x_scale, y_scale) * 2, strict=True)
+                )
+                crop = image.crop((max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)))
                 link = self._save(crop, f"{self.prefix}-p{page.number:04d}-{count}.png")
                 linked.append(replace(block, image=link))
             else:

@@ -1,4 +1,4 @@
-"""The resolution modes and what a page costs in each. Arithmetic only: no pixels, no imports beyond the standard library.
+"""The resolution modes and what a page costs in each. Arithmetic only: no pixels, the standard library alone.
 
 A mode says which views of a page the DeepEncoder sees: one global view, and for the gundam modes a grid of tiles. A
 q × q view becomes (q / 64)² vision tokens (DeepSeek-OCR, section 3.2, table 1).

@@ -1,7 +1,7 @@
 """File in, PageResults out, in page order: sources -> engine -> layout. No stage holds more than the pages in flight.
 
-    with open_reading("paper.pdf", RapidEngine(), Options(mode="base")) as reading:
-        for page in reading: ...
+with open_reading("paper.pdf", RapidEngine(), Options(mode="base")) as reading:
+    for page in reading: ...
 """
 
 from __future__ import annotations
@@ -13,10 +13,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ocrpress.document import (
-    FURNITURE, Attempt, Block, Completion, Document, PageImage, PageResult, Request, UnreadablePage,
+    FURNITURE,
+    Attempt,
+    Block,
+    Completion,
+    Document,
+    PageImage,
+    PageResult,
+    Request,
+    UnreadablePage,
 )  # fmt: skip
 from ocrpress.engines import DEFAULT_ENGINE, open_engine
 from ocrpress.errors import UsageError, unknown
@@ -135,10 +143,12 @@ class Reading:
         self._ready: dict[int, PageResult] = {}  # results that wait for an earlier page
         self._order: deque[int] = deque()
 
-    def __enter__(self) -> Reading:
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def close(self) -> None:
@@ -154,7 +164,7 @@ class Reading:
 
     def document(self, pages: tuple[PageResult, ...], complete: bool = True) -> Document:
         """The Document that these pages make."""
-        return Document(self.name, pages, self.engine.name, self.mode, complete)
+        return Document(self.name, pages, self.engine.name, self.mode, complete, self.page_count)
 
     def _in_order(self) -> Iterator[PageResult]:
         while self._order and self._order[0] in self._ready:
@@ -174,7 +184,9 @@ class Reading:
 
     def _result(self, page: PageImage, completion: Completion) -> PageResult:
         seconds = {**page.seconds, **completion.seconds}
-        attempt = Attempt(self.engine.name, self.mode, completion.stop, sum(completion.seconds.values()), completion.error)
+        attempt = Attempt(
+            self.engine.name, self.mode, completion.stop, sum(completion.seconds.values()), completion.error
+        )
         if completion.stop == "error":
             return replace(self._failed(page, completion.error), attempts=(attempt,), seconds=seconds)
         started = time.perf_counter()

@@ -13,6 +13,7 @@ from PIL import Image, ImageOps
 from ocrpress.modes import Plan, get_mode
 
 PADDING = (127, 127, 127)
+TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,11 @@ def make_views(image: Image.Image, plan: Plan) -> Views:
     if image.mode != "RGB" or image.size != (plan.width, plan.height):
         raise ValueError(f"the plan is for RGB {plan.width} × {plan.height}, the image is {image.mode} {image.size}")
     return Views(plan, overview(image, mode.view, mode.stretch), cut_tiles(image, plan.grid, mode.tile))
+
+
+def turn(image: Image.Image, rotation: int) -> Image.Image:
+    """The image turned clockwise by 0, 90, 180 or 270 degrees."""
+    return image.transpose(TURNS[rotation]) if rotation else image
 
 
 def overview(image: Image.Image, side: int, stretch: bool) -> Image.Image:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pagemaker import STEP, Sheet, prose
+
 from ocrpress.document import Block
 from ocrpress.layout import build_blocks, join_text
-from pagemaker import STEP, Sheet, prose
 
 SIZE = (1200, 1600)
 
@@ -41,7 +42,9 @@ def test_paragraphs_end_at_indents_at_gaps_and_at_short_lines() -> None:
     bottom = sheet.column(indented, 100, 200, 800)
     sheet.line("Set apart by a gap, without an indent, and it fills the line", 100, bottom + 30, width=800)
     sheet.line("short end.", 100, bottom + 30 + STEP)
-    sheet.line("New paragraph because the line above had room for its first word", 100, bottom + 30 + 2 * STEP, width=800)
+    sheet.line(
+        "New paragraph because the line above had room for its first word", 100, bottom + 30 + 2 * STEP, width=800
+    )
     texts = [block.text for block in read(sheet)]
     assert texts == [
         *indented,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import random
 
 import pytest
+from pagemaker import STEP, Sheet, prose
+
 from ocrpress.document import Block, Region
 from ocrpress.layout import build_blocks
-from pagemaker import STEP, Sheet, prose
 
 SIZE = (1200, 1600)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from ocrpress.errors import UsageError
 from ocrpress.modes import MODES, get_mode, plan
 

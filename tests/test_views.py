@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
+
 from ocrpress.modes import plan
 from ocrpress.views import make_views
-from PIL import Image
 
 CASES = json.loads((Path(__file__).parent / "golden" / "views.json").read_text())
 

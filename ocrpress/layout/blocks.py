@@ -13,14 +13,21 @@ from ocrpress.layout.lines import Frame, Line, find_frame, straight_lines, union
 from ocrpress.layout.margins import split_margins
 from ocrpress.layout.order import Item, reading_order, rows
 from ocrpress.layout.paragraphs import (
-    HEADING_HEIGHT, SECTION, STOP, Row, is_open, make_row, paragraph_text, split_paragraphs,
+    HEADING_HEIGHT,
+    SECTION,
+    STOP,
+    Row,
+    is_open,
+    make_row,
+    paragraph_text,
+    split_paragraphs,
 )  # fmt: skip
 from ocrpress.layout.tables import Rows, build_table, find_tables
 
 FIGURE_SURE = 0.5
 FIGURE_TEXT = 0.35  # share of its area under text lines from which a "figure" is really text
 HEADING_LENGTH = 160  # characters
-NUMBERED_HEIGHT = 1.1  # the same for a line that begins with the number of a section
+NUMBERED_HEIGHT = 1.03  # the same for a line that begins with the number of a section
 LABEL_REACH = 0.5  # ems from a figure within which a line may be its label
 LABEL_WIDTH = 0.5  # of the figure's width: a wider line is text
 TALLER_THAN_COLUMN = 0.9  # of the column's own line height counts beside the page's: in large print all lines are tall
@@ -118,7 +125,9 @@ def _labels(box: Box, line: Line, page: Page) -> bool:
 
 def _table(area: Region, box: Box, inside: Sequence[Line], em: float) -> Solid | None:
     cells = build_table(inside, em)
-    return Solid("table", union([line.box for line in inside]), tuple(inside), cells, area.confidence) if cells else None
+    return (
+        Solid("table", union([line.box for line in inside]), tuple(inside), cells, area.confidence) if cells else None
+    )
 
 
 def flow_blocks(lines: Sequence[Line], solids: Sequence[Solid], page: Page) -> list[Block]:
@@ -277,7 +286,9 @@ def margin_blocks(lines: Sequence[tuple[Line, BlockKind]]) -> Iterator[Block]:
 
 def _solid_block(solid: Solid) -> Block:
     items = [Item(index, line.left, line.top, line.right, line.bottom) for index, line in enumerate(solid.lines)]
-    text = "" if solid.rows else "\n".join(" ".join(solid.lines[item.index].text for item in row) for row in rows(items))
+    text = (
+        "" if solid.rows else "\n".join(" ".join(solid.lines[item.index].text for item in row) for row in rows(items))
+    )
     return Block(solid.kind, text, solid.box, rows=solid.rows, confidence=solid.confidence)
 
 

@@ -12,7 +12,9 @@ HEAD, FOOT = 0.11, 0.89  # of the page's height: a margin's line has its middle 
 SURE = 0.45  # confidence of a header or footer area
 APART = 1.5  # ems from the margin's last line to the text's first, middle to middle
 MOST = 8  # lines of a margin
-PAGE_NUMBER = re.compile(r"(?i)^[\W_]*(?:page|p\.|seite|pág\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,4})?[\W_]*$")
+PAGE_NUMBER = re.compile(
+    r"(?i)^[\W_]*(?:page|p\.|seite|pág\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,4})?[\W_]*$"
+)
 
 Margin = tuple[list[tuple[Line, BlockKind]], list[Line], list[tuple[Line, BlockKind]]]
 

@@ -177,7 +177,7 @@ def _parallel(zone: list[Item], gutter: Gutter, em: float) -> float:
 
 
 def _is_column(side: list[Item], em: float) -> bool:
-    """Whether a side reads like one or more columns: wide enough, its rows mostly full; a figure or table always does."""
+    """Whether a side reads like columns: wide enough, its rows mostly full; one with a figure or table always does."""
     if any(item.solid for item in side):
         return True
     width = max(item.right for item in side) - min(item.left for item in side)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import median
 
 from ocrpress.document import Box, RegionKind
@@ -16,7 +17,9 @@ TALLER = 1.3  # ratio of line heights at which two lines cannot be of one paragr
 INDENT = 0.7  # ems
 HEADING_HEIGHT = 1.3  # times the body's line height: a heading even where the layout model saw none
 TITLE_HEIGHT = 1.5  # times the body's line height: a title, broken where its author liked
-SECTION = re.compile(r"^(?:\d{1,2}\.)+\d{0,2}\s|^\d{1,2}(?:\.\d{1,2})*(?:\s+(?=[A-Z])|(?=[A-Z][a-z]))")  # number of a section
+SECTION = re.compile(
+    r"^(?:\d{1,2}\.)+\d{0,2}\s|^\d{1,2}(?:\.\d{1,2})*(?:\s+(?=[A-Z])|(?=[A-Z][a-z]))"
+)  # number of a section
 BULLET = re.compile(r"^\s*[•●○▪■◦‣∙·⁃◆►▶❖✓➢*–—-](?=\s|[^\W\d_])")
 DASH = re.compile(r"^\s*[-–—*](?!\s)")  # a dash or star is a bullet only before a space
 NUMBER = re.compile(r"^\s*(?:\(?\d{1,3}[.)]|\([a-zA-Z]\)|[a-z]\)|\(?[ivx]{1,5}\))(?=\s)")
@@ -95,11 +98,11 @@ def _marker(text: str) -> str:
 def measure_column(rows: Sequence[Row], em: float) -> Column:
     """What is usual among the rows of a column."""
     left, right = min(row.left for row in rows), max(row.right for row in rows)
-    steps = [after.middle - before.middle for before, after in zip(rows, rows[1:], strict=False)]
+    steps = [after.middle - before.middle for before, after in pairwise(rows)]
     usual = [step for step in steps if 0.6 * em < step < 2.5 * em]
     column = Column(left, right, median(usual) if usual else 1.3 * em, False, em)
     into = outof = 0
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if _ends_early(before, after, column):
             into += after.left - before.left > INDENT * em
             outof += before.left - after.left > INDENT * em
@@ -125,9 +128,7 @@ def split_paragraphs(rows: Sequence[Row], em: float) -> list[list[Row]]:
     return groups
 
 
-def begins_paragraph(
-    group: Sequence[Row], before: Row, after: Row, following: Row | None, column: Column
-) -> bool:
+def begins_paragraph(group: Sequence[Row], before: Row, after: Row, following: Row | None, column: Column) -> bool:
     """Whether a row begins a new paragraph after the row above it; `group` is the paragraph so far."""
     if after.marker or _sets_apart(before, after) or LEADER.search(before.text) or LEADER.search(after.text):
         return True
@@ -147,7 +148,7 @@ def begins_paragraph(
 
 
 def _one_heading(before: Row, after: Row, step: float, column: Column) -> bool:
-    """Whether two rows are one heading set in two lines: of one size, close together, very large or broken for want of room."""
+    """Whether two rows are one heading in two lines: of one size, close together, large or broken for want of room."""
     small, large = sorted((before.height, after.height))
     titles = all(row.kind == "title" or row.height >= HEADING_HEIGHT * column.em for row in (before, after))
     broken = small >= TITLE_HEIGHT * column.em or not _ends_early(before, after, column)

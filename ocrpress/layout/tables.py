@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 from ocrpress.layout.joining import join_text
@@ -49,7 +50,9 @@ def _goes_on(part: Sequence[Sequence[Line]], several: Sequence[bool], index: int
     """Whether a row still belongs to a table: cells beside each other, or one between two such rows, close by."""
     step = min(line.middle for line in part[index]) - max(line.middle for line in part[index - 1])
     near = several[index - 1 : index + 2]
-    return step < FAR * em and (several[index] or sum(near) > 1 or (several[index - 1] and any(several[index:index + 3])))
+    return step < FAR * em and (
+        several[index] or sum(near) > 1 or (several[index - 1] and any(several[index : index + 3]))
+    )
 
 
 def build_table(lines: Sequence[Line], em: float, least: float = FILLED) -> Rows | None:
@@ -81,7 +84,7 @@ def column_edges(grid: Sequence[Sequence[Item]], em: float) -> list[float]:
     allowed = CROSSED * len(grid)
     points = sorted({item.left for item in items} | {item.right for item in items})
     strips: list[list[float]] = []
-    for left, right in zip(points, points[1:], strict=False):
+    for left, right in pairwise(points):
         middle = (left + right) / 2
         if sum(item.left < middle < item.right for item in items) <= allowed:
             if strips and strips[-1][1] >= left:
@@ -110,7 +113,7 @@ def _cells(row: Sequence[Item], edges: Sequence[float], lines: Sequence[Line]) -
 
 def _merge_continuations(cells: list[list[str]], middles: Sequence[float]) -> list[list[str]]:
     """Rows that only carry on the cells above: the first cell empty, and a closer step than between true rows."""
-    pitches = [after - before for before, after in zip(middles, middles[1:], strict=False)]
+    pitches = [after - before for before, after in pairwise(middles)]
     close = min(pitches) * ROW_GAP
     if all(pitch < close for pitch in pitches):  # no two kinds of step: every line is a row
         return cells

@@ -57,6 +57,11 @@ class Source(Protocol):
         """How many pages `pages` will give."""
         ...
 
+    @property
+    def drawn(self) -> bool:
+        """Whether pages are drawn at the size that the options ask for (PDF), rather than being pixels already."""
+        ...
+
     def pages(self) -> Iterator[PageImage | UnreadablePage]:
         """The pages asked for, in page order. A page that cannot be read keeps its place as an UnreadablePage."""
         ...

@@ -70,6 +70,11 @@ class ImageSource:
         """How many pages `pages` will give."""
         return len(self._numbers)
 
+    @property
+    def drawn(self) -> bool:
+        """Pages are pixels already."""
+        return False
+
     def pages(self) -> Iterator[PageImage | UnreadablePage]:
         """The pages asked for, in order, each decoded when it is asked for."""
         held: Image.Image | None = None

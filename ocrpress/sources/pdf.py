@@ -73,6 +73,11 @@ class PdfSource:
         """How many pages `pages` will give."""
         return len(self._numbers)
 
+    @property
+    def drawn(self) -> bool:
+        """Pages are drawn at the size that the options ask for."""
+        return True
+
     def pages(self) -> Iterator[PageImage | UnreadablePage]:
         """The pages asked for, in page order; workers stop when the iterator is closed."""
         requests = (self._request(number, self._renderer) for number in self._numbers)

@@ -51,6 +51,11 @@ class SpooledSource:
         """How many pages `pages` will give."""
         return self._source.page_count
 
+    @property
+    def drawn(self) -> bool:
+        """Whether pages are drawn at the size that the options ask for."""
+        return self._source.drawn
+
     def pages(self) -> Iterator[PageImage | UnreadablePage]:
         """The pages asked for, in page order."""
         return self._source.pages()

@@ -16,10 +16,21 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.lib.units import mm
 from reportlab.platypus import (
-    BaseDocTemplate, Frame, FrameBreak, ListFlowable, NextPageTemplate, PageTemplate, Paragraph, Spacer, Table, TableStyle,
+    BaseDocTemplate,
+    Frame,
+    FrameBreak,
+    ListFlowable,
+    NextPageTemplate,
+    PageTemplate,
+    Paragraph,
+    Spacer,
+    Table,
+    TableStyle,
 )  # fmt: skip
 
-BODY = ParagraphStyle("body", fontName="Times-Roman", fontSize=12, leading=15.5, alignment=TA_JUSTIFY, firstLineIndent=12)
+BODY = ParagraphStyle(
+    "body", fontName="Times-Roman", fontSize=12.5, leading=17, alignment=TA_JUSTIFY, firstLineIndent=12
+)
 FIRST = ParagraphStyle("first", BODY, firstLineIndent=0)
 TITLE = ParagraphStyle("title", fontName="Times-Bold", fontSize=24, leading=28, alignment=TA_CENTER)
 AUTHOR = ParagraphStyle("author", fontName="Times-Italic", fontSize=11, leading=16, alignment=TA_CENTER)
@@ -57,8 +68,16 @@ def furniture(canvas: object, document: BaseDocTemplate) -> None:
 def story() -> list[object]:
     """What the pages say."""
     table = Table(ROWS, colWidths=[62, 62, 80], rowHeights=15)
-    table.setStyle(TableStyle([("LINEABOVE", (0, 0), (-1, 0), 0.8, "black"), ("LINEBELOW", (0, 0), (-1, 0), 0.4, "black"),
-                               ("LINEBELOW", (0, -1), (-1, -1), 0.8, "black"), ("FONT", (0, 0), (-1, -1), "Times-Roman", 9.5)]))
+    table.setStyle(
+        TableStyle(
+            [
+                ("LINEABOVE", (0, 0), (-1, 0), 0.8, "black"),
+                ("LINEBELOW", (0, 0), (-1, 0), 0.4, "black"),
+                ("LINEBELOW", (0, -1), (-1, -1), 0.8, "black"),
+                ("FONT", (0, 0), (-1, -1), "Times-Roman", 9.5),
+            ]
+        )
+    )
     steps = ListFlowable(
         [Paragraph(text, FIRST) for text in (
             "A page becomes pixels, no more of them than the mode can use.",
@@ -106,8 +125,11 @@ def main() -> None:
     width, height = A4
     left, right = (25 * mm, width / 2 + 4 * mm)
     column = width / 2 - 29 * mm
-    first = [Frame(25 * mm, height - 50 * mm, width - 50 * mm, 30 * mm, id="title"),
-             Frame(left, 20 * mm, column, height - 72 * mm, id="left"), Frame(right, 20 * mm, column, height - 72 * mm, id="right")]
+    first = [
+        Frame(25 * mm, height - 50 * mm, width - 50 * mm, 30 * mm, id="title"),
+        Frame(left, 20 * mm, column, height - 72 * mm, id="left"),
+        Frame(right, 20 * mm, column, height - 72 * mm, id="right"),
+    ]
     later = [Frame(x, 20 * mm, column, height - 42 * mm) for x in (left, right)]
     document = BaseDocTemplate(str(Path(__file__).with_name("sample.pdf")), pagesize=A4, invariant=1,
                                title="Reading a Page from Few Tokens", author="The ocrpress project")  # fmt: skip

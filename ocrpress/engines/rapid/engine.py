@@ -20,9 +20,10 @@ from ocrpress.engines.rapid.areas import find_areas
 from ocrpress.engines.rapid.detect import LineBox, find_lines
 from ocrpress.engines.rapid.models import Networks
 from ocrpress.engines.rapid.recognise import Reading, cut_line, read_line
-from ocrpress.engines.rapid.rotation import find_rotation, turn
+from ocrpress.engines.rapid.rotation import find_rotation
 from ocrpress.engines.rapid.seen import seen_pixels
 from ocrpress.modes import MODES, NATIVE, Plan, plan
+from ocrpress.views import turn
 
 CONFIDENCE_ABOVE = 0.5  # lines read with less are noise, not text
 

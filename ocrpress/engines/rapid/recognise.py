@@ -55,7 +55,7 @@ def read_line(line: Image.Image, network: Network, alphabet: Sequence[str]) -> R
 
 def bucket(width: int) -> int:
     """The width a line is padded to. Few distinct widths: the runtime prepares each one once, at some 60 ms."""
-    step = 64 if width <= 512 else 128 if width <= 1536 else 256
+    step = 64 if width <= 512 else 128 if width <= 1024 else 256 if width <= 2048 else 512
     return -(-width // step) * step
 
 

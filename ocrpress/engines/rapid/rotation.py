@@ -12,18 +12,13 @@ from PIL import Image
 
 from ocrpress.engines.rapid.detect import LineBox
 from ocrpress.engines.rapid.recognise import Reading
+from ocrpress.views import turn
 
 SAMPLE = 5  # lines read to judge a rotation
 SURE = 0.85  # mean confidence above which a rotation is taken without trying others
 MARGIN = 0.05  # by which another rotation must read better
 
 ReadBoxes = Callable[[Image.Image, list[LineBox]], list[Reading]]
-TURNS = {90: Image.Transpose.ROTATE_270, 180: Image.Transpose.ROTATE_180, 270: Image.Transpose.ROTATE_90}
-
-
-def turn(image: Image.Image, rotation: int) -> Image.Image:
-    """The image turned clockwise by 0, 90, 180 or 270 degrees."""
-    return image.transpose(TURNS[rotation]) if rotation else image
 
 
 def find_rotation(image: Image.Image, boxes: list[LineBox], read: ReadBoxes) -> int:

@@ -1,0 +1,86 @@
+"""`ocrpress convert`: documents in, Markdown, JSON or plain text out."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields
+from typing import TYPE_CHECKING, Any
+
+from ocrpress.cli.choose import AUTO, choose_engine
+from ocrpress.cli.parser import add_debug
+from ocrpress.engines import ENGINES
+from ocrpress.modes import MODES, NATIVE, get_mode
+from ocrpress.sources.base import RENDERERS, SourceOptions
+from ocrpress.writers import FORMATS, PAGE_BREAKS, WriterOptions, check_format
+
+if TYPE_CHECKING:
+    from ocrpress.cli.parser import Parser
+    from ocrpress.pipeline import Options
+
+# What the library calls an option, where the command line has a longer story to tell about it.
+PASSED_ON = ("mode", "dpi", "pages", "password", "renderer", "figures", "max_tiles", "workers")
+
+
+def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+    """Add the command. Options without a default are left out when not given: their defaults live in the library."""
+    parser = subparsers.add_parser(
+        "convert",
+        help="turn documents into Markdown, JSON or plain text",
+        description="Turn documents into Markdown, JSON or plain text. Text goes to stdout unless -o is given.",
+        argument_default=argparse.SUPPRESS,
+    )
+    add = parser.add_argument
+    add("inputs", nargs="+", metavar="INPUT", help="a PDF, an image, a folder of images, a pattern, or - for stdin")
+    add("-o", "--output", metavar="OUT", help="a file, or a folder (several inputs, or a name that ends in /)")
+    add("--mode", metavar="M", help=f"{', '.join([NATIVE.name, *MODES])} (default: the engine's own)")
+    add("--engine", metavar="E", default=AUTO, help=f"{', '.join([AUTO, *ENGINES])} (default: {AUTO})")
+    add("--format", metavar="F", default=FORMATS[0], help=f"{', '.join(FORMATS)} (default: {FORMATS[0]})")
+    add("--dpi", type=float, metavar="N", help="resolution of PDF pages (default: what the mode can use)")
+    add("--pages", metavar="R", help="pages to read, like 1-3,7 or 5- (default: all)")
+    add("--password", metavar="P", help="of encrypted PDFs")
+    add("--renderer", metavar="R", help=f"{', '.join(RENDERERS)} (default: {SourceOptions.renderer})")
+    add("--figures", metavar="DIR", help="crop figures into this folder and link them")
+    add("--keep-furniture", action="store_true", default=False, help="keep running heads and page numbers")
+    add("--page-breaks", metavar="B", default=PAGE_BREAKS[0], help=f"{' or '.join(PAGE_BREAKS)} (default: %(default)s)")
+    add("--max-tiles", type=int, metavar="N", help=f"of the gundam modes (default: {SourceOptions.max_tiles})")
+    add("--workers", type=int, metavar="N", help=f"processes that render PDF pages (default: {SourceOptions.workers})")
+    add("--quiet", action="store_true", default=False, help="no progress and no warnings on stderr")
+    add_debug(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Convert; returns the exit code. All that can be refused is refused before the engine is opened."""
+    engine, why = choose_engine(args.engine)
+    check_format(args.format)
+    writing = WriterOptions(args.keep_furniture, args.page_breaks)
+    given = {name: getattr(args, name) for name in PASSED_ON if hasattr(args, name)}
+    if "mode" in given:
+        get_mode(given["mode"])
+    options = check_reading(given)
+
+    from ocrpress.cli.batch import Batch
+    from ocrpress.cli.inputs import expand
+    from ocrpress.cli.signals import Interruption
+    from ocrpress.cli.sinks import make_sink
+    from ocrpress.output import check_folder
+
+    inputs = expand(args.inputs)
+    sink = make_sink(inputs, getattr(args, "output", None), args.format, writing)
+    if options.figures:
+        check_folder(options.figures)
+    with Interruption() as interruption:
+        return Batch(inputs, options, engine, why, sink, interruption, args.quiet, args.debug).run()
+
+
+def check_reading(given: dict[str, Any]) -> Options:
+    """The pipeline's options. Raises UsageError for one that no document could be read with."""
+    from ocrpress.pipeline import make_options
+    from ocrpress.sources.checks import check_options
+    from ocrpress.sources.pages import parse_ranges
+
+    options = make_options(given)
+    shared = {item.name: getattr(options, item.name) for item in fields(SourceOptions) if item.name != "mode"}
+    check_options(SourceOptions(**{**shared, "mode": options.mode or SourceOptions.mode}))
+    if options.pages is not None:
+        parse_ranges(options.pages)
+    return options
