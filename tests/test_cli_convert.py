@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from conftest import environment
 from pdfmaker import Page, make_pdf, make_text_pdf, text
 from PIL import Image
 
+from ocrpress.__main__ import main
 from ocrpress.cli.inputs import expand, output_stems
+from ocrpress.engines.fake import FakeEngine
 
 
 def test_text_goes_to_stdout_and_nothing_else_does(ocrpress, pdf):
@@ -211,3 +214,26 @@ def test_a_terminal_gets_a_progress_bar_that_is_wiped_off_again(tmp_path):
     assert "/10 [" in seen.decode()
     assert "page/s]" in seen.decode()
     assert seen.decode().rstrip().count("\r") > 2
+
+
+@pytest.mark.parametrize("inputs", [1, 2])
+def test_pages_that_were_finished_before_the_engine_broke_are_written(tmp_path, pdf, capsys, monkeypatch, inputs):
+    class Breaking(FakeEngine):
+        def read(self, requests):
+            for count, completion in enumerate(super().read(requests)):
+                if count == 2:
+                    raise RuntimeError("the driver is gone")
+                yield completion
+
+    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name: Breaking())
+    sources = [str(pdf), str(pdf.with_name("copy.pdf"))][:inputs]
+    for source in sources[1:]:
+        Path(source).write_bytes(pdf.read_bytes())
+    code = main(["convert", *sources, "--engine", "fake", "-o", f"{tmp_path}/out/"])
+    err = capsys.readouterr().err
+    assert code != 0
+    assert "the driver is gone" in err
+    for source in sources:
+        text = (tmp_path / "out" / f"{Path(source).stem}.md").read_text()
+        assert "Page 2 is" in text
+        assert text.endswith("<!-- incomplete: 2 of 3 pages -->\n")

@@ -71,21 +71,25 @@ class Batch:
     def _convert(self, index: int, path: str, stem: str) -> None:
         try:
             document = self._read(path, stem)
-            if document is None:
-                say(f"interrupted before the first page of {path} was finished: nothing is written for it")
-                return
-            self.sink.write(index, document)
-            self._summarise(document)
-            if self._broken:
-                broken, self._broken = self._broken, None
-                raise broken
+        except Exception as error:
+            self._fail(error)
+            return
+        if document is None:
+            say(f"interrupted before the first page of {path} was finished: nothing is written for it")
+            return
+        self.sink.write(index, document)
+        self._summarise(document)
+        if self._broken:
+            broken, self._broken = self._broken, None
+            self._fail(broken)
+        else:
             self._written += 1
-        except (EngineError, OutputError):
-            raise
-        except Exception as error:  # one bad input must not end the batch
-            if len(self.inputs) == 1:
-                raise
-            self._codes.append(say_error(error, self.debug))
+
+    def _fail(self, error: Exception) -> None:
+        """Report an input that failed and go on; raise the error if nothing else could do better."""
+        if len(self.inputs) == 1 or isinstance(error, (EngineError, OutputError)):
+            raise error
+        self._codes.append(say_error(error, self.debug))
 
     def _read(self, path: str, stem: str) -> Document | None:
         """The document; None if reading was interrupted before its first page was finished."""

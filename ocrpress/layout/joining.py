@@ -8,55 +8,11 @@ HYPHENS = "-\u00ad\u2010"
 GLUED = ("/", "—", "_", "@")  # nothing is set between a line that ends with one of these and the next
 SPACELESS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3000-\u303f\uff00-\uffef]")
 # First parts of compounds that keep their hyphen when a line breaks after it.
-COMPOUNDS = frozenset(
-    [
-        "all",
-        "best",
-        "cross",
-        "ex",
-        "far",
-        "fast",
-        "first",
-        "free",
-        "full",
-        "half",
-        "hard",
-        "high",
-        "ill",
-        "large",
-        "late",
-        "left",
-        "life",
-        "light",
-        "long",
-        "low",
-        "mid",
-        "near",
-        "new",
-        "off",
-        "old",
-        "one",
-        "open",
-        "quasi",
-        "real",
-        "right",
-        "second",
-        "self",
-        "short",
-        "single",
-        "small",
-        "so",
-        "soft",
-        "third",
-        "three",
-        "time",
-        "two",
-        "user",
-        "vice",
-        "well",
-        "wide",
-    ]
-)
+_COMPOUNDS = """
+all best cross ex far fast first free full half hard high ill large late left life light long low mid near new off old
+one open quasi real right second self short single small so soft third three time two user vice well wide
+"""
+COMPOUNDS = frozenset(_COMPOUNDS.split())
 
 
 def join_text(first: str, second: str) -> str:

@@ -34,8 +34,11 @@ BODY = ParagraphStyle(
 FIRST = ParagraphStyle("first", BODY, firstLineIndent=0)
 TITLE = ParagraphStyle("title", fontName="Times-Bold", fontSize=24, leading=28, alignment=TA_CENTER)
 AUTHOR = ParagraphStyle("author", fontName="Times-Italic", fontSize=11, leading=16, alignment=TA_CENTER)
-HEADING = ParagraphStyle("heading", fontName="Times-Bold", fontSize=15, leading=19, spaceBefore=10, spaceAfter=4)
+HEADING = ParagraphStyle(
+    "heading", fontName="Times-Bold", fontSize=15, leading=19, spaceBefore=10, spaceAfter=4, keepWithNext=1
+)
 CAPTION = ParagraphStyle("caption", fontName="Times-Roman", fontSize=8.5, leading=10.5, spaceBefore=3, spaceAfter=8)
+TABLE_CAPTION = ParagraphStyle("table caption", CAPTION, spaceBefore=8, spaceAfter=3, keepWithNext=1)
 
 ROWS = [
     ["Mode", "View", "Vision tokens"], ["tiny", "512", "64"], ["small", "640", "100"], ["base", "1024", "256"],
@@ -45,10 +48,10 @@ ROWS = [
 
 def curve() -> Drawing:
     """A small plot: a falling curve with its axes and marks."""
-    drawing = Drawing(225, 120)
-    drawing.add(Line(25, 15, 220, 15))
+    drawing = Drawing(210, 120)
+    drawing.add(Line(25, 15, 205, 15))
     drawing.add(Line(25, 15, 25, 115))
-    points = [(25 + 6 * step, 20 + 85 / (1 + math.exp((step - 19) / 4))) for step in range(32)]
+    points = [(25 + 5.5 * step, 20 + 85 / (1 + math.exp((step - 19) / 4))) for step in range(32)]
     drawing.add(PolyLine([value for point in points for value in point], strokeWidth=1.5))
     for x, y in points[::4]:
         drawing.add(Circle(x, y, 2.2))
@@ -99,7 +102,7 @@ def story() -> list[object]:
         Paragraph("2 Modes", HEADING),
         Paragraph("A mode fixes the size of the picture and so the number of tokens. The small ones squeeze the page "
                   "into a square; the larger ones keep its shape and pad what is left over.", FIRST),
-        Spacer(1, 6), table, Paragraph("Table 1. Four modes and what a page costs in each.", CAPTION),
+        Paragraph("Table 1. Four modes and what a page costs in each.", TABLE_CAPTION), table,
         Paragraph("3 Three steps", HEADING),
         Paragraph("Whatever the mode, the way of a page is the same, and each step can be looked at by itself:", FIRST),
         Spacer(1, 4), steps, Spacer(1, 4),
