@@ -50,12 +50,14 @@ def measure(data: Path, limit: int | None, repeats: int) -> dict[str, Any]:
     errors: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as folder:
         pdf = Path(folder, "pages.pdf")
-        make_pdf([image for image, _ in pages], pdf)
+        make_pdf([image for image, _, _ in pages], pdf)
         for _ in range(repeats):
             for name, command in COMMANDS.items():
                 took, texts = run(command, pdf)
                 seconds[name].append(took)
-                errors[name] = fmean(edit_distance(text, truth) for text, (_, truth) in zip(texts, pages, strict=False))
+                errors[name] = fmean(
+                    edit_distance(text, truth) for text, (_, _, truth) in zip(texts, pages, strict=False)
+                )
     ratios = [plain / ours for ours, plain in zip(seconds["ocrpress"], seconds["plain script"], strict=True)]
     return {
         "benchmark": "speed", "pages": len(pages), "repeats": repeats,

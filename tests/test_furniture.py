@@ -5,7 +5,7 @@ import time
 import pytest
 
 from ocrpress.document import Block, PageResult
-from ocrpress.furniture import is_page_number, mark_furniture
+from ocrpress.layout.furniture import is_page_number, mark_furniture
 
 BODY = ["It was a dark night.", "Rain fell on the town.", "Nobody slept.", "The clock struck one.", "A dog barked."]
 

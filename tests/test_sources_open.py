@@ -175,5 +175,5 @@ def test_the_password_does_not_show(tmp_path: Path) -> None:
     path = tmp_path / "a.pdf"
     path.write_bytes(make_text_pdf(1, user="right"))
     with pytest.raises(PasswordError) as caught:
-        open_source(path, SourceOptions(password="not-the-one"))  # noqa: S106
+        open_source(path, SourceOptions(password="not-the-one"))
     assert "not-the-one" not in str(caught.value)

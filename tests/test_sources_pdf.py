@@ -296,7 +296,7 @@ def test_passwords(tmp_path: Path, renderer: str, workers: int) -> None:
 @pytest.mark.parametrize("renderer", RENDERERS)
 def test_an_empty_user_password_and_a_needless_one_open(tmp_path: Path, renderer: str) -> None:
     assert picture(read(write(tmp_path, make_pdf([Page(CORNERS)], user="")), renderer=renderer)[0])
-    assert picture(read(write(tmp_path, make_pdf([Page(CORNERS)])), renderer=renderer, password="x")[0])  # noqa: S106
+    assert picture(read(write(tmp_path, make_pdf([Page(CORNERS)])), renderer=renderer, password="x")[0])
 
 
 @pytest.mark.parametrize("workers", [0, 1])

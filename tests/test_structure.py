@@ -8,7 +8,7 @@ from conftest import ROOT
 
 ROOMS = [
     {"errors"}, {"modes"}, {"document", "output"}, {"views", "sources"}, {"engines"},
-    {"layout", "quality", "furniture", "figures"}, {"writers"}, {"pipeline"}, {"jobs", "measure"}, {"server", "cli"},
+    {"layout", "quality", "figures"}, {"writers"}, {"pipeline"}, {"jobs", "measure"}, {"server", "cli"},
     {"__main__"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}

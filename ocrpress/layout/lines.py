@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ocrpress.document import Box, Region
 
@@ -45,6 +46,20 @@ class Line:
     def sideways(self) -> bool:
         """Whether it runs down the page: a stamp in the margin, the label of an axis."""
         return self.bottom - self.top > SIDEWAYS * self.width and len(self.text) > 2
+
+
+class Written(Protocol):
+    """Text of some height: a line, or a row of fragments."""
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+        ...
+
+    @property
+    def height(self) -> float:
+        """Across the baseline."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -99,6 +114,17 @@ def straight_lines(regions: Sequence[Region], frame: Frame) -> list[Line]:
             box = frame.straighten(region.box, region.angle, height)
             found.append(Line(region.text, region.box, *box, height, region.confidence))
     return found
+
+
+def body_height(lines: Sequence[Written]) -> float:
+    """Usual height of a line of text: the median over characters; 1 where there are no lines."""
+    heights = sorted((line.height, len(line.text)) for line in lines)
+    half = sum(length for _, length in heights) / 2
+    for height, length in heights:
+        half -= length
+        if half <= 0:
+            return max(height, 1.0)
+    return 1.0
 
 
 def union(boxes: Sequence[Box]) -> Box:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from ocrpress.document import BlockKind, Box, Region
+from ocrpress.layout.furniture import is_page_number
 from ocrpress.layout.lines import Frame, Line
 
 HEAD, FOOT = 0.11, 0.89  # of the page's height: a margin's line has its middle outside of these
 SURE = 0.45  # confidence of a header or footer area
 APART = 1.5  # ems from the margin's last line to the text's first, middle to middle
 MOST = 8  # lines of a margin
-PAGE_NUMBER = re.compile(
-    r"(?i)^[\W_]*(?:page|p\.|seite|pág\.?)?\s*(?:\d{1,4}|[ivxlc]{1,7})(?:\s*(?:/|of)\s*\d{1,4})?[\W_]*$"
-)
-
 Margin = tuple[list[tuple[Line, BlockKind]], list[Line], list[tuple[Line, BlockKind]]]
 
 
@@ -53,7 +49,7 @@ def _margin(
         group.append(line)
     found: list[tuple[Line, BlockKind]] = []
     for line in group[: MOST + 1]:
-        number = bool(PAGE_NUMBER.match(line.text))
+        number = is_page_number(line.text)
         outside = line.middle < limit if kind == "header" else line.middle > limit
         if outside and (number or _inside_any(line, boxes)):
             found.append((line, "page_number" if number else kind))

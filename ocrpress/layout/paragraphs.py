@@ -164,6 +164,9 @@ def _indent_begins(group: Sequence[Row], before: Row, after: Row, column: Column
 
 def _sets_apart(before: Row, after: Row) -> bool:
     """Whether the layout model sees two different things: a title above text, a caption below it."""
+    small, large = sorted((before.height, after.height))
+    if after.text[:1].islower() and large < 1.2 * small:
+        return False  # an area that ends in the middle of a sentence is a line too small
     plain = {"line", "text", "reference"}
     return before.kind != after.kind and not (before.kind in plain and after.kind in plain)
 

@@ -54,7 +54,7 @@ def render(document: Document, format: str = "md", options: WriterOptions | None
     Raises:
         UsageError: unknown format.
     """
-    from ocrpress.furniture import mark_furniture
+    from ocrpress.layout.furniture import mark_furniture
     from ocrpress.writers import json_schema, markdown, plain
     from ocrpress.writers.clean import encodable
     from ocrpress.writers.flow import prepare
