@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
@@ -25,12 +26,13 @@ from ocrpress.document import PageResult, block_text
 from ocrpress.engines import open_engine
 from ocrpress.pipeline import Options, open_reading
 
+LEADER = re.compile(r"(?:\s?\.){4,}")
 LEAST = 100  # characters of a page's text layer
 
 
 def fold(text: str) -> str:
-    """The text with every run of white space as one space."""
-    return " ".join(text.split())
+    """The text with every run of white space as one space, and so every row of dots that leads to a page number."""
+    return " ".join(LEADER.sub(" ", text).split())
 
 
 def edit_distance(read: str, truth: str) -> float:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
 from ocrpress.document import Block, PageImage
-from ocrpress.errors import OutputError
+from ocrpress.output import check_folder, write_bytes
 from ocrpress.views import turn
 
 
@@ -39,7 +40,9 @@ class FigureWriter:
                 left, top, right, bottom = (
                     round(edge * scale) for edge, scale in zip(block.box, (x_scale, y_scale) * 2, strict=True)
                 )
-                crop = image.crop((max(0, left), max(0, top), min(image.width, right), min(image.height, bottom)))
+                left, top = min(max(0, left), image.width - 1), min(max(0, top), image.height - 1)
+                right, bottom = min(max(left + 1, right), image.width), min(max(top + 1, bottom), image.height)
+                crop = image.crop((left, top, right, bottom))
                 link = self._save(crop, f"{self.prefix}-p{page.number:04d}-{count}.png")
                 linked.append(replace(block, image=link))
             else:
@@ -48,12 +51,8 @@ class FigureWriter:
 
     def _save(self, image: Image.Image, name: str) -> str:
         path = self.folder / name
-        partial = path.with_name(f".{name}.part")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            image.save(partial, "PNG")
-            partial.replace(path)
-        except OSError as error:
-            partial.unlink(missing_ok=True)
-            raise OutputError(f"cannot write figure {path} ({error.strerror or error})") from error
+        data = BytesIO()
+        image.save(data, "PNG")
+        check_folder(self.folder)
+        write_bytes(path, data.getvalue())
         return Path(os.path.relpath(path, self.base)).as_posix()

@@ -22,11 +22,15 @@ _unfinished: set[Path] = set()
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write text as UTF-8 under this name, whole or not at all. A device or a pipe is written to as it is.
+    """Write text as UTF-8; see `write_bytes`."""
+    write_bytes(path, text.encode("utf-8", "replace"))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under this name, whole or not at all. A device or a pipe is written to as it is.
 
     Raises OutputError; what stood under the name before then still stands there.
     """
-    data = text.encode("utf-8", "replace")
     try:
         if _is_special(path):
             path.write_bytes(data)
