@@ -181,3 +181,27 @@ def test_blocks_come_in_points() -> None:
     sheet.line("alone", 120, 160)
     (block,) = build_blocks(sheet.regions, SIZE, (600, 800))
     assert block.box == pytest.approx((60, 80, 60 + 22.5, 90))
+
+
+def test_a_table_with_a_wide_last_column_is_no_page_of_columns() -> None:
+    rows = [("strlen(s)", "string", prose("count", 7)), ("substr(s,b,e)", "string", prose("part", 8)),
+            ("trim(s)", "string", prose("text", 6)), ("valid(x)", "int", prose("truth", 8)),
+            ("time(x)", "any", prose("now", 7)), ("value(n)", "string", prose("known", 8))]  # fmt: skip
+    sheet = Sheet()
+    bottom = sheet.column([prose("a", 60)], 100, 200, 950)
+    for index, row in enumerate(rows):
+        for x, cell in zip((110, 330, 480), row, strict=True):
+            sheet.line(cell, x, bottom + 60 + STEP * index)
+    table = read(sheet)[-1]
+    assert (table.kind, table.rows) == ("table", tuple(rows))
+
+
+def test_terms_beside_their_explanations_are_read_row_by_row() -> None:
+    sheet = Sheet()
+    y = 200.0
+    for term in ("Compression", "Vision token", "Edit distance", "Global view"):
+        sheet.line(term, 100, y)
+        y = sheet.column([prose(term[:3].lower(), 60)], 320, y, 780) + 14
+    text = " ".join(block.text or " ".join(map(" ".join, block.rows)) for block in read(sheet))
+    places = [text.index(word) for word in ("Compression", "Com0", "Vision", "Vis0", "Edit", "Edi0", "Global", "Glo0")]
+    assert places == sorted(places)

@@ -18,6 +18,11 @@ FULLNESS = 0.55  # a side's median row fills at least this share of its width
 GUTTER = 0.25  # ems: a column gap is at least this wide
 SHRINK = 0.2  # ems by which a box is narrowed on each side: detected boxes are a little generous
 OVERREACH = 0.06  # share of its width by which a long line may reach over a gutter, but not more than an em
+LEVEL = 0.3  # ems by which the middles of two rows may differ that stand side by side
+BESIDE = 0.85  # share of the rows of a table's side that have one beside them
+FEWEST_ROWS = 3  # of a table
+SPARSE = 0.6  # of the other side's rows: a side with fewer has gaps between them
+MANY_CELLS = 0.6  # share of a side's rows that hold several cells
 CROSSING_COST = 0.5  # ems of parallel columns that one box across the gutter must be worth
 
 
@@ -118,6 +123,38 @@ def best_gutter(items: Sequence[Item], em: float) -> Gutter | None:
     return best
 
 
+def is_tabular(left: Sequence[Item], right: Sequence[Item], em: float) -> bool:
+    """Whether what stands on two sides of a strip are cells of common rows rather than columns of text.
+
+    The rows of the sides must stand side by side; and one side must have gaps between its rows, like terms beside
+    their explanations, or hold several cells a row that are no columns themselves.
+    """
+    if any(item.solid for item in (*left, *right)):
+        return False
+    sides = sorted((_common(left, right), _common(right, left)), key=len)
+    fewer, more = ([_middle(row) for row in side] for side in sides)
+    beside = sum(any(abs(middle - other) < LEVEL * em for other in more) for middle in fewer)
+    if len(fewer) < FEWEST_ROWS or beside < BESIDE * len(fewer):
+        return False
+    return len(fewer) < SPARSE * len(more) or any(_cellular(side, em) for side in sides)
+
+
+def _common(side: Sequence[Item], other: Sequence[Item]) -> list[list[Item]]:
+    """Rows of a side over the height that the other side has too."""
+    top, bottom = min(item.top for item in other), max(item.bottom for item in other)
+    return rows([item for item in side if top < item.middle < bottom])
+
+
+def _cellular(side: Sequence[Sequence[Item]], em: float) -> bool:
+    """Whether the rows of a side hold several cells that are no columns themselves."""
+    several = sum(len(row) > 1 for row in side)
+    return several > MANY_CELLS * len(side) and best_gutter([item for row in side for item in row], em) is None
+
+
+def _middle(row: Sequence[Item]) -> float:
+    return sum(item.middle for item in row) / len(row)
+
+
 def _slack(item: Item, em: float) -> float:
     """By how much a box may reach over a gutter and still stand beside it: detection runs into rules and specks."""
     return max(SHRINK * em, min(em, OVERREACH * item.width))
@@ -169,7 +206,7 @@ def _parallel(zone: list[Item], gutter: Gutter, em: float) -> float:
     members = {item.index for item in gutter.left}
     left = [item for item in zone if item.index in members]
     right = [item for item in zone if item.index not in members]
-    if not (left and right and _is_column(left, em) and _is_column(right, em)):
+    if not (left and right and _is_column(left, em) and _is_column(right, em)) or is_tabular(left, right, em):
         return 0.0
     top = max(min(item.top for item in left), min(item.top for item in right))
     bottom = min(max(item.bottom for item in left), max(item.bottom for item in right))
