@@ -198,15 +198,15 @@ def main() -> None:
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--pages", type=int, default=20, help="most pages of each file")
-    parser.add_argument("--output", type=Path, help="write the JSON line there as well")
+    parser.add_argument("--out", type=Path, help="write the JSON line there as well")
     arguments = parser.parse_args()
     core = pin()
     with tempfile.TemporaryDirectory() as folder:
         files = arguments.files or [make_document(Path(folder))]
         line = report(list(measure(files, arguments.repeats, arguments.pages)), settings(arguments, core))
     print(line)
-    if arguments.output:
-        arguments.output.write_text(line + "\n")
+    if arguments.out:
+        arguments.out.write_text(line + "\n")
 
 
 if __name__ == "__main__":

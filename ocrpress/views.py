@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from PIL import Image, ImageOps
+from PIL import Image, ImageChops, ImageOps
 
 from ocrpress.modes import Plan, get_mode
 
@@ -45,7 +45,27 @@ def make_views(image: Image.Image, plan: Plan) -> Views:
         raise ValueError(f"mode {plan.mode} has no views")
     if image.mode != "RGB" or image.size != (plan.width, plan.height):
         raise ValueError(f"the plan is for RGB {plan.width} × {plan.height}, the image is {image.mode} {image.size}")
-    return Views(plan, overview(image, mode.view, mode.stretch), cut_tiles(image, plan.grid, mode.tile))
+    if mode.view in image.size and not mode.tile:  # fitted already, nothing is resampled
+        return Views(plan, overview(image, mode.view, mode.stretch))
+    plain = without_colour(image)
+    tiles = cut_tiles(plain, plan.grid, mode.tile)
+    return Views(plan, coloured(overview(plain, mode.view, mode.stretch)), tuple(coloured(tile) for tile in tiles))
+
+
+def without_colour(image: Image.Image) -> Image.Image:
+    """The one plane of an RGB image whose three are equal, else the image.
+
+    Most pages are black on white, and Pillow resamples each plane by itself: one costs a third of three and gives the
+    same bytes.
+    """
+    red, green, blue = image.split()
+    same = ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None
+    return red if same else image
+
+
+def coloured(image: Image.Image) -> Image.Image:
+    """An RGB image of one of three planes or one."""
+    return image if image.mode == "RGB" else Image.merge("RGB", (image, image, image))
 
 
 def turn(image: Image.Image, rotation: int) -> Image.Image:
@@ -57,7 +77,8 @@ def overview(image: Image.Image, side: int, stretch: bool) -> Image.Image:
     """The global view: stretched to side × side, or fitted into it and padded with grey."""
     if stretch:
         return image.resize((side, side), Image.Resampling.BICUBIC)
-    return ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color=PADDING)
+    padding = PADDING if image.mode == "RGB" else PADDING[0]
+    return ImageOps.pad(image, (side, side), Image.Resampling.BICUBIC, color=padding)
 
 
 def cut_tiles(image: Image.Image, grid: tuple[int, int], tile: int) -> tuple[Image.Image, ...]:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from ocrpress.modes import plan
-from ocrpress.views import make_views
+from ocrpress.modes import MODES, plan
+from ocrpress.views import cut_tiles, make_views, overview
 
 CASES = json.loads((Path(__file__).parent / "golden" / "views.json").read_text())
 
@@ -40,3 +40,16 @@ def test_views_of_another_page_than_the_plan_are_refused() -> None:
         make_views(Image.new("L", (10, 10)), plan(10, 10, "base"))
     with pytest.raises(ValueError, match="no views"):
         make_views(Image.new("RGB", (10, 10)), plan(10, 10, "native"))
+
+
+@pytest.mark.parametrize("mode", ["tiny", "base", "gundam"])
+@pytest.mark.parametrize("size", [(1224, 1584), (900, 500), (2480, 3508)])
+def test_a_page_without_colour_gives_the_same_bytes_as_its_three_planes(mode: str, size: tuple[int, int]) -> None:
+    grey = picture(*size, seed=4).convert("L").convert("RGB")
+    made = plan(*size, mode)
+    views = make_views(grey, made)
+    spec = MODES[mode]
+    assert views.overview.tobytes() == overview(grey, spec.view, spec.stretch).tobytes()
+    assert [tile.tobytes() for tile in views.tiles] == [
+        tile.tobytes() for tile in cut_tiles(grey, made.grid, spec.tile)
+    ]
