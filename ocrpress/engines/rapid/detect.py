@@ -25,6 +25,7 @@ UNCLIP = 1.6  # the network marks a shrunken core: grow it by area × this / per
 SHORT_SIDE = 736  # smaller pages are enlarged to this, in pixels
 LONG_SIDE = 1440  # larger pages are reduced to this
 LONGEST_SIDE = 2016  # or to this, if their lines are
+SIZE_STEP = 96  # a multiple of 32, which the network needs
 FINE_PRINT = 11.0  # pixels high, boxes' margins included
 MIN_CORE = 3.0  # pixels of the map
 
@@ -98,10 +99,16 @@ def to_batch(image: Image.Image) -> NDArray[np.float32]:
 
 
 def network_size(width: int, height: int, long_side: int) -> tuple[int, int]:
-    """Size that the network sees: multiples of 32, the short side at least 736, the long one at most `long_side`."""
+    """Size that the network sees: the short side at least about 736, the long one at most about `long_side`.
+
+    Sides are multiples of a coarse step, at the cost of a slight stretch: the runtime prepares each size once and keeps
+    what it prepared, so that pages of a hundred sizes would cost a gigabyte.
+    """
     scale = max(1.0, SHORT_SIDE / min(width, height))
     scale = min(scale, long_side / max(width, height))
-    return max(32, round(width * scale / 32) * 32), max(32, round(height * scale / 32) * 32)
+    return max(SIZE_STEP, round(width * scale / SIZE_STEP) * SIZE_STEP), max(
+        SIZE_STEP, round(height * scale / SIZE_STEP) * SIZE_STEP
+    )
 
 
 def boxes_from_map(share: NDArray[np.float32], x_scale: float, y_scale: float) -> list[LineBox]:
