@@ -205,3 +205,12 @@ def test_terms_beside_their_explanations_are_read_row_by_row() -> None:
     text = " ".join(block.text or " ".join(map(" ".join, block.rows)) for block in read(sheet))
     places = [text.index(word) for word in ("Compression", "Com0", "Vision", "Vis0", "Edit", "Edi0", "Global", "Glo0")]
     assert places == sorted(places)
+
+
+def test_two_columns_of_text_are_no_table_whatever_the_layout_model_says() -> None:
+    sheet = Sheet()
+    texts = [prose("a", 150), prose("b", 150)]
+    for text, x in zip(texts, (100, 620), strict=True):
+        sheet.column([text], x, 200, 480)
+    sheet.area("table", (90, 190, 1110, 1500))
+    assert [block.text for block in read(sheet)] == texts

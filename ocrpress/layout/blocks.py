@@ -11,12 +11,14 @@ from ocrpress.layout.joining import join_text
 from ocrpress.layout.kinds import column_blocks
 from ocrpress.layout.lines import Frame, Line, body_height, find_frame, straight_lines, union
 from ocrpress.layout.margins import split_margins
-from ocrpress.layout.order import Item, reading_order, rows
+from ocrpress.layout.order import Item, best_gutter, reading_order, rows
 from ocrpress.layout.paragraphs import is_open, make_row
 from ocrpress.layout.tables import Rows, build_table, find_tables
 
 FIGURE_SURE = 0.5
 FIGURE_TEXT = 0.35  # share of its area under text lines from which a "figure" is really text
+COLUMN_LETTERS = 30  # in the usual line of a column of text; the cells of a table are shorter
+COLUMN_HEIGHT = 12.0  # ems over which such columns stand beside each other
 LABEL_REACH = 0.5  # ems from a figure within which a line may be its label
 LABEL_WIDTH = 0.5  # of the figure's width: a wider line is text
 SIDE_MARGIN = 0.08  # of the page's width
@@ -97,10 +99,21 @@ def _labels(box: Box, line: Line, page: Page) -> bool:
 
 
 def _table(area: Region, box: Box, inside: Sequence[Line], em: float) -> Solid | None:
+    if _reads_like_columns(inside, em):  # a page of text that the layout model took for a table
+        return None
     cells = build_table(inside, em)
-    return (
-        Solid("table", union([line.box for line in inside]), tuple(inside), cells, area.confidence) if cells else None
-    )
+    if not cells:
+        return None
+    return Solid("table", union([line.box for line in inside]), tuple(inside), cells, area.confidence)
+
+
+def _reads_like_columns(lines: Sequence[Line], em: float) -> bool:
+    """Whether lines are long and stand in columns beside each other over a good part of a page."""
+    if not lines or median(len(line.text) for line in lines) < COLUMN_LETTERS:
+        return False
+    items = [Item(index, line.left, line.top, line.right, line.bottom) for index, line in enumerate(lines)]
+    gutter = best_gutter(items, em)
+    return gutter is not None and gutter.worth > COLUMN_HEIGHT * em
 
 
 def flow_blocks(lines: Sequence[Line], solids: Sequence[Solid], page: Page) -> list[Block]:
