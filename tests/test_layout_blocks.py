@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pagemaker import STEP, Sheet, prose
 
-from ocrpress.document import Block
+from ocrpress.document import Block, Region
 from ocrpress.layout import build_blocks, join_text
 
 SIZE = (1200, 1600)
@@ -214,3 +214,36 @@ def test_two_columns_of_text_are_no_table_whatever_the_layout_model_says() -> No
         sheet.column([text], x, 200, 480)
     sheet.area("table", (90, 190, 1110, 1500))
     assert [block.text for block in read(sheet)] == texts
+
+
+def test_labels_centred_beside_tall_cells_stay_with_them() -> None:
+    sheet = Sheet()
+    y = 600.0
+    for key, lines in (("One", 3), ("Two", 5), ("Three", 3)):
+        sheet.line(key, 150, y + STEP * (lines - 1) / 2)
+        for number in range(lines):
+            sheet.line(f"line {number} of a cell that is high", 450, y + STEP * number)
+        y += STEP * lines + 16
+    sheet.area("table", (120, 580, 900, y))
+    (table,) = read(sheet)
+    assert [row[0] for row in table.rows] == ["One", "Two", "Three"]
+    assert [row[1].count("line") for row in table.rows] == [3, 5, 3]
+
+
+def test_a_table_that_the_layout_model_takes_for_a_figure_is_a_table() -> None:
+    sheet = Sheet()
+    for index in range(12):
+        sheet.line(f"A rather long label number {index}", 150, 300 + 40 * index)
+        sheet.line(f"value {index}", 800, 300 + 40 * index)
+    sheet.area("figure", (100, 200, 1100, 1000))
+    (table,) = read(sheet)
+    assert (table.kind, len(table.rows)) == ("table", 12)
+
+
+def test_a_line_made_taller_by_a_raised_mark_is_no_heading() -> None:
+    sheet = Sheet()
+    for index in range(6):
+        sheet.line(f"Every line of this paragraph is as full as it can be {index}", 100, 200 + STEP * index, width=800)
+    tall = sheet.regions[3]
+    sheet.regions[3] = Region("line", tall.box, "Line with a raised mark that makes its box higher", 0.9, 0.0, 27.5)
+    assert [block.kind for block in read(sheet)] == ["paragraph"]

@@ -17,6 +17,8 @@ from ocrpress.layout.tables import Rows, build_table, find_tables
 
 FIGURE_SURE = 0.5
 FIGURE_TEXT = 0.35  # share of its area under text lines from which a "figure" is really text
+LONG_LABEL = 24  # characters
+MOST_LONG_LABELS = 8  # lines of that length that a figure may hold before it is text
 COLUMN_LETTERS = 30  # in the usual line of a column of text; the cells of a table are shorter
 COLUMN_HEIGHT = 12.0  # ems over which such columns stand beside each other
 LABEL_REACH = 0.5  # ems from a figure within which a line may be its label
@@ -72,8 +74,10 @@ def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Li
     for area, box in page.areas:
         if area.kind not in ("figure", "table") or any(_covers(solid.box, box) for solid in solids):
             continue
-        inside = [line for line in loose if _holds(box, line) or (area.kind == "figure" and _labels(box, line, page))]
-        solid = _figure(area, box, inside) if area.kind == "figure" else _table(area, box, inside, page.em)
+        figure = area.kind == "figure"
+        inside = [line for line in loose if _holds(box, line) or (figure and _labels(box, line, page))]
+        solid = _figure(area, box, inside) if figure else None
+        solid = solid or _table(area, box, inside, page.em)  # a "figure" full of text is often a table
         if solid:
             solids.append(solid)
             loose = [line for line in loose if line not in inside]
@@ -83,7 +87,8 @@ def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Li
 def _figure(area: Region, box: Box, inside: Sequence[Line]) -> Solid | None:
     surface = (box[2] - box[0]) * (box[3] - box[1])
     covered = sum(line.width * (line.bottom - line.top) for line in inside)
-    if area.confidence < FIGURE_SURE or surface <= 0 or covered > FIGURE_TEXT * surface:
+    long = sum(len(line.text) >= LONG_LABEL for line in inside)
+    if area.confidence < FIGURE_SURE or surface <= 0 or covered > FIGURE_TEXT * surface or long > MOST_LONG_LABELS:
         return None
     return Solid("figure", union([area.box, *(line.box for line in inside)]), tuple(inside), confidence=area.confidence)
 

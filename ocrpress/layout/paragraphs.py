@@ -14,6 +14,7 @@ from ocrpress.layout.lines import Line, union
 
 WIDE_STEP = 1.3  # times the column's usual step from line to line: a new paragraph
 TALLER = 1.3  # ratio of line heights at which two lines cannot be of one paragraph
+SET_APART = 1.1  # times the column's usual step
 INDENT = 0.7  # ems
 HEADING_HEIGHT = 1.3  # times the body's line height: a heading even where the layout model saw none
 TITLE_HEIGHT = 1.5  # times the body's line height: a title, broken where its author liked
@@ -138,7 +139,8 @@ def begins_paragraph(group: Sequence[Row], before: Row, after: Row, following: R
     if step > WIDE_STEP * max(column.step, 0.9 * max(before.height, after.height)):
         return True
     small, large = sorted((before.height, after.height))
-    if large > TALLER * small and min(len(before.text), len(after.text)) > 3 and not after.text[:1].islower():
+    apart = step > SET_APART * column.step  # a line that only holds a raised mark is taller, but set no further off
+    if large > TALLER * small and apart and min(len(before.text), len(after.text)) > 3 and not after.text[:1].islower():
         return True
     if group[0].marker and abs(after.left - group[0].text_left) < INDENT * column.em:
         # an item's own hanging line, unless the next row shows that it was the indent of a paragraph

@@ -19,6 +19,9 @@ UNMARKED_ROWS = 3  # rows of several cells that such a table has at least
 FAR = 4.0  # ems from row to row at most
 ROW_GAP = 1.35  # times the least usual pitch: a wider step begins a new row where some rows have several lines
 
+BAND_GAP = 1.22  # times the least step between lines of the fullest column: a wider one begins a new row
+BANDS_NAMED = 0.7  # share of such rows that have something in the first column
+
 Rows = tuple[tuple[str, ...], ...]
 
 
@@ -70,8 +73,9 @@ def build_table(lines: Sequence[Line], em: float, least: float = FILLED) -> Rows
     edges = column_edges(grid, em)
     if not edges or len(grid) < 2:
         return None
-    cells = [_cells(row, edges, lines) for row in grid]
-    cells = _merge_continuations(cells, [median(item.middle for item in row) for row in grid])
+    cells = _banded(items, edges, lines, em) or _merge_continuations(
+        [_cells(row, edges, lines) for row in grid], [median(item.middle for item in row) for row in grid]
+    )
     filled = sum(bool(cell) for row in cells for cell in row)
     if len(cells) < 2 or filled < least * len(cells) * (len(edges) + 1):
         return None
@@ -103,12 +107,47 @@ def _parts(items: Sequence[Item], left: float, right: float, em: float) -> bool:
 def _cells(row: Sequence[Item], edges: Sequence[float], lines: Sequence[Line]) -> list[str]:
     cells = [""] * (len(edges) + 1)
     for item in row:
-        # a cell that spans columns stands in the first that holds a good part of it
-        start = item.left + min(0.25 * item.width, lines[item.index].height)
-        column = sum(edge < start for edge in edges)
-        text = lines[item.index].text
-        cells[column] = f"{cells[column]} {text}".strip()
+        column = _column(item, edges, lines)
+        cells[column] = f"{cells[column]} {lines[item.index].text}".strip()
     return cells
+
+
+def _column(item: Item, edges: Sequence[float], lines: Sequence[Line]) -> int:
+    """Number of the column that a cell stands in; one that spans columns stands in the first with a good part of it."""
+    start = item.left + min(0.25 * item.width, lines[item.index].height)
+    return sum(edge < start for edge in edges)
+
+
+def _banded(items: Sequence[Item], edges: Sequence[float], lines: Sequence[Line], em: float) -> list[list[str]] | None:
+    """Cells of a table whose rows are as high as the tallest of their cells, the others centred beside it.
+
+    The column with most lines tells the rows, if its lines stand in groups with room between them and every other cell
+    stands beside a group; else None.
+    """
+    columns: list[list[Item]] = [[] for _ in range(len(edges) + 1)]
+    for item in items:
+        columns[_column(item, edges, lines)].append(item)
+    most = max(len(column) for column in columns)
+    fullest = sorted(next(column for column in columns if len(column) == most), key=lambda item: item.middle)
+    steps = [after.middle - before.middle for before, after in pairwise(fullest)]
+    if not steps or min(steps) < 0.5 * em or max(steps) < BAND_GAP * min(steps):
+        return None
+    bands = [[fullest[0]]]
+    for step, item in zip(steps, fullest[1:], strict=True):
+        if step > BAND_GAP * min(steps):
+            bands.append([item])
+        else:
+            bands[-1].append(item)
+    spans = [(band[0].top - 0.3 * em, band[-1].bottom + 0.3 * em) for band in bands]
+    cells = [[""] * len(columns) for _ in bands]
+    for column, members in enumerate(columns):
+        for item in sorted(members, key=lambda item: (item.middle, item.left)):
+            row = next((index for index, (top, bottom) in enumerate(spans) if top < item.middle < bottom), None)
+            if row is None:
+                return None
+            cells[row][column] = join_text(cells[row][column], lines[item.index].text)
+    filled = sum(bool(row[0]) for row in cells)
+    return cells if filled >= BANDS_NAMED * len(cells) else None
 
 
 def _merge_continuations(cells: list[list[str]], middles: Sequence[float]) -> list[list[str]]:
