@@ -1,11 +1,11 @@
-"""Are the options of a source sound? Asked once, before anything is opened."""
+"""Are the options of a source sound, and is a document of the size that they allow?"""
 
 from __future__ import annotations
 
 import math
 import shutil
 
-from ocrpress.errors import UsageError, unknown
+from ocrpress.errors import InputError, UsageError, unknown
 from ocrpress.modes import get_mode
 from ocrpress.sources.base import RENDERERS, SourceOptions
 
@@ -40,3 +40,10 @@ def check_options(options: SourceOptions) -> None:
     for name, least in (("max_pixels", 1), ("max_pages", 1), ("max_tiles", 2), ("workers", 0)):
         if getattr(options, name) < least:
             raise UsageError(f"{name} is {getattr(options, name)}", f"it must be {least} or more")
+
+
+def check_page_count(name: str, count: int, options: SourceOptions) -> None:
+    """Raises InputError if a document gives more pages than may be taken from one."""
+    if count > options.max_pages:
+        found = f"{shown_name(name)} gives {count} pages, the limit is {options.max_pages}"
+        raise InputError(found, "choose some with --pages")

@@ -16,7 +16,7 @@ from PIL import Image
 
 from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.errors import InputError
-from ocrpress.sources.checks import shown_name
+from ocrpress.sources.checks import check_page_count
 from ocrpress.sources.pages import PageRange, select_pages
 from ocrpress.sources.pixels import to_rgb
 from ocrpress.sources.raster import POINTS_PER_INCH, bounded, scaled_down
@@ -56,9 +56,7 @@ class ImageSource:
     ) -> None:
         self._name, self._frames, self._options = name, frames, options
         self._numbers = select_pages(ranges, len(frames))
-        if len(self._numbers) > options.max_pages:
-            found = f"{shown_name(name)} gives {len(self._numbers)} pages, the limit is {options.max_pages}"
-            raise InputError(found, "choose some with --pages")
+        check_page_count(name, len(self._numbers), options)
 
     @property
     def name(self) -> str:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.errors import EngineError, InputError
-from ocrpress.sources.checks import POPPLER_ADVICE, has_poppler, shown_name
+from ocrpress.sources.checks import POPPLER_ADVICE, check_page_count, has_poppler, shown_name
 from ocrpress.sources.clerk import Clerk
 from ocrpress.sources.pages import PageRange, select_pages
 from ocrpress.sources.pool import Pool, Retry, Worker, ask
@@ -56,9 +56,7 @@ class PdfSource:
             self._numbers: Sequence[int] = select_pages(ranges, self._total)
             if not self._numbers:
                 raise InputError(f"{shown_name(name)} has no pages", "fetch the file again")
-            if len(self._numbers) > options.max_pages:
-                found = f"{shown_name(name)} gives {len(self._numbers)} pages, the limit is {options.max_pages}"
-                raise InputError(found, "choose some with --pages")
+            check_page_count(name, len(self._numbers), options)
         except BaseException:
             self.close()
             raise
@@ -111,7 +109,8 @@ class PdfSource:
         if first.failure in {"page", "input", "lost"} and self._second:
             reply = self._ask(self._request(0, "poppler"))
             self._renderer = "poppler"
-            self._notes = (f"rendered by poppler: pdfium cannot open the document ({first.message.get('message')})",)
+            why = str(first.message.get("message")).replace(self._path, shown_name(self._name))
+            self._notes = (f"rendered by poppler: pdfium cannot open the document ({why})",)
         if reply.failure:
             raise self._open_error(first)
         return int(reply.message["pages"])
