@@ -103,9 +103,9 @@ def main() -> None:
         print(f"{row['page']:<24}{row['default']:>9.4f}{row['kept']:>9.4f}")
     print(f"{'mean':<24}{result['default_mean']:>9}{result['kept_mean']:>9}")
     print(f"{'median':<24}{result['default_median']:>9}{result['kept_median']:>9}")
-    print(json.dumps(result))
     if args.out:
         args.out.write_text(json.dumps({**result, "rows": rows}, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

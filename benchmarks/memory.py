@@ -86,9 +86,9 @@ def main() -> None:
         "benchmark": "memory", "engine": args.engine, "pages": args.pages, "peak_bytes": peaks, "seconds": seconds,
         "ratio": ratio, **describe_machine(),
     }  # fmt: skip
-    print(json.dumps(result))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":

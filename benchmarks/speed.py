@@ -83,9 +83,9 @@ def main() -> None:
     for name in COMMANDS:
         print(f"{name:<16}{rates[name]:>14}{errors[name]:>15}")
     print(f"{result['ratio']} times as fast (spread {result['ratio_spread']})")
-    print(json.dumps(result))
     if args.out:
         args.out.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
