@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ocrpress.modes import DEFAULT_MAX_TILES
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -71,7 +73,7 @@ class Request:
     page: PageImage
     mode: str
     task: str = "markdown"
-    max_tiles: int = 9
+    max_tiles: int = DEFAULT_MAX_TILES
     attempt: int = 1
 
 

@@ -10,13 +10,13 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 from ocrpress.document import (
-    FURNITURE,
     Attempt,
     Block,
     Completion,
@@ -27,9 +27,9 @@ from ocrpress.document import (
     UnreadablePage,
 )  # fmt: skip
 from ocrpress.engines import DEFAULT_ENGINE, open_engine
-from ocrpress.errors import UsageError, unknown
+from ocrpress.errors import EngineError, UsageError, unknown
 from ocrpress.figures import FigureWriter
-from ocrpress.layout import build_blocks
+from ocrpress.layout import build_blocks, text_blocks
 from ocrpress.modes import get_mode
 from ocrpress.quality import has_ink
 from ocrpress.sources import open_source
@@ -37,6 +37,7 @@ from ocrpress.sources.base import SourceOptions
 
 if TYPE_CHECKING:
     from ocrpress.engines.base import Engine
+    from ocrpress.sources.base import Source
 
 PathLike = str | os.PathLike[str]
 
@@ -81,23 +82,23 @@ def stream(path: PathLike | BinaryIO, *, engine: str | Engine = DEFAULT_ENGINE, 
     Raises:
         OcrpressError: the options, the document as a whole or the engine cannot be used; never for a single page.
     """
-    checked = make_options(options)
-    opened = open_engine(engine) if isinstance(engine, str) else engine
-    try:
-        with open_reading(path, opened, checked) as reading:
-            yield from reading
-    finally:
-        if isinstance(engine, str):
-            opened.close()
+    with _opened(path, engine, make_options(options)) as reading:
+        yield from reading
 
 
 def convert(path: PathLike | BinaryIO, *, engine: str | Engine = DEFAULT_ENGINE, **options: Any) -> Document:
     """Read a whole document. Arguments and errors are those of `stream`."""
-    checked = make_options(options)
+    with _opened(path, engine, make_options(options)) as reading:
+        return reading.document(tuple(reading))
+
+
+@contextmanager
+def _opened(path: PathLike | BinaryIO, engine: str | Engine, options: Options) -> Iterator[Reading]:
+    """A reading, closed at the end, and its engine too if it was opened here."""
     opened = open_engine(engine) if isinstance(engine, str) else engine
     try:
-        with open_reading(path, opened, checked) as reading:
-            return reading.document(tuple(reading))
+        with open_reading(path, opened, options) as reading:
+            yield reading
     finally:
         if isinstance(engine, str):
             opened.close()
@@ -131,7 +132,7 @@ def open_reading(path: PathLike | BinaryIO, engine: Engine, options: Options) ->
 class Reading:
     """A document being read: iterate for its PageResults, in page order. Close it, or use it as a context."""
 
-    def __init__(self, source: Any, engine: Engine, options: Options) -> None:
+    def __init__(self, source: Source, engine: Engine, options: Options) -> None:
         self.engine = engine
         self.options = options
         self.mode: str = options.mode or ""
@@ -157,9 +158,15 @@ class Reading:
 
     def __iter__(self) -> Iterator[PageResult]:
         for completion in self.engine.read(self._requests()):
-            page = self._images.pop(completion.key)
+            page = self._images.pop(completion.key, None)
+            if page is None:
+                raise EngineError(
+                    f"engine {self.engine.name} answered for page {completion.key}, which it does not hold"
+                )
             self._ready[completion.key] = self._result(page, completion)
             yield from self._in_order()
+        for number, page in self._images.items():
+            self._ready[number] = self._failed(page, f"engine {self.engine.name} gave no answer for this page")
         yield from self._in_order()
 
     def document(self, pages: tuple[PageResult, ...], complete: bool = True) -> Document:
@@ -189,11 +196,13 @@ class Reading:
         )
         if completion.stop == "error":
             return replace(self._failed(page, completion.error), attempts=(attempt,), seconds=seconds)
+        points = (page.height, page.width) if completion.rotation in (90, 270) else (page.width, page.height)
         started = time.perf_counter()
-        size, points = (page.image.width, page.image.height), (page.width, page.height)
-        if completion.rotation in (90, 270):
-            size, points = size[::-1], points[::-1]
-        blocks = build_blocks(completion.regions, size, points)
+        try:
+            blocks = _blocks(page, completion, points)
+        except Exception as error:  # what an engine says of one page must not end the document
+            failed = self._failed(page, f"layout failed ({type(error).__name__}: {error})")
+            return replace(failed, attempts=(attempt,), seconds=seconds)
         seconds["layout"] = time.perf_counter() - started
         if self._figures:
             blocks = self._figures.write(page, completion.rotation, points, blocks)
@@ -216,11 +225,15 @@ class Reading:
         )  # fmt: skip
 
 
+def _blocks(page: PageImage, completion: Completion, points: tuple[float, float]) -> tuple[Block, ...]:
+    if not completion.regions:  # an engine that says what stands on the page but not where
+        return text_blocks(completion.text, points)
+    size = (page.image.width, page.image.height)
+    return build_blocks(completion.regions, size[::-1] if completion.rotation in (90, 270) else size, points)
+
+
 def _figure_writer(name: str, options: Options) -> FigureWriter | None:
     if options.figures is None:
         return None
     prefix = options.figures_prefix or (Path(name).stem if name != "-" else "page") or "page"
     return FigureWriter(options.figures, prefix, options.figures_base or Path())
-
-
-__all__ = ["FURNITURE", "Block", "Options", "Reading", "convert", "make_options", "open_reading", "stream"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,9 +13,10 @@ from PIL import Image, ImageDraw
 import ocrpress
 from ocrpress.document import Completion, PageImage, Region, Request
 from ocrpress.engines.fake import FakeEngine
-from ocrpress.errors import OutputError, UsageError
+from ocrpress.errors import EngineError, OutputError, UsageError
 from ocrpress.pipeline import Options, convert, open_reading, stream
 from ocrpress.quality import has_ink
+from ocrpress.sources import SourceOptions
 from ocrpress.sources.image import ImageSource
 
 
@@ -149,7 +150,7 @@ def test_an_open_file_can_be_read(pages: Path) -> None:
 
 
 def test_a_password_is_not_shown(pages: Path) -> None:
-    assert "secret" not in repr(Options(password="secret"))
+    assert "secret" not in repr(Options(password="secret")) + repr(SourceOptions(password="secret"))
     with open_reading(pages, FakeEngine(), Options()) as reading:
         assert reading.page_count == 7
 
@@ -161,3 +162,45 @@ def test_ink_is_a_few_pixels_that_differ(marks: int) -> None:
         image.putpixel((10 + index, 500), (120, 110, 100))
     assert has_ink(image) == (marks >= 8)
     assert not has_ink(Image.new("RGB", (10, 10)))
+
+
+def test_a_page_that_the_engine_forgets_is_failed_and_holds_up_nobody(pages: Path) -> None:
+    class Forgetful(FakeEngine):
+        def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            return (answer for answer in super().read(requests) if answer.key not in (1, 4))
+
+    results = list(stream(pages, engine=Forgetful()))
+    assert [page.number for page in results] == [1, 2, 3, 4, 5, 6, 7]
+    assert [page.status for page in results] == ["failed", "ok", "blank", "failed", "failed", "ok", "ok"]
+    assert "gave no answer" in results[0].error
+
+
+def test_an_answer_to_no_question_is_an_engine_error(pages: Path) -> None:
+    class Doubling(FakeEngine):
+        def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
+            for answer in super().read(requests):
+                yield answer
+                yield answer
+
+    with pytest.raises(EngineError, match="page 1, which it does not hold"):
+        convert(pages, engine=Doubling())
+
+
+def test_text_without_places_is_kept(pages: Path) -> None:
+    class Blind(FakeEngine):
+        def _answer(self, request: Request) -> Completion:
+            return Completion(request.key, "A first paragraph\nin two lines.\n\nA second.")
+
+    page = next(stream(pages, engine=Blind()))
+    assert [block.text for block in page.blocks] == ["A first paragraph in two lines.", "A second."]
+
+
+def test_regions_that_make_no_sense_cost_their_page_only(pages: Path) -> None:
+    class Confused(FakeEngine):
+        def _answer(self, request: Request) -> Completion:
+            box = None if request.key == 2 else (10, 10, 200, 30)
+            return Completion(request.key, regions=(Region("line", box, "text"),))
+
+    results = list(stream(pages, engine=Confused()))
+    assert [page.status for page in results] == ["ok", "failed", "blank", "ok", "failed", "ok", "ok"]
+    assert results[1].error.startswith("layout failed (TypeError")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
@@ -67,6 +68,12 @@ def build_blocks(regions: Sequence[Region], size: tuple[int, int], points: tuple
     return tuple(replace(block, box=_scaled(block.box, x_scale, y_scale)) for block in blocks)
 
 
+def text_blocks(text: str, points: tuple[float, float]) -> tuple[Block, ...]:
+    """Text without places as paragraphs, one for each run of lines between blank ones; their box is the whole page."""
+    parts = (" ".join(part.split()) for part in re.split(r"\n\s*\n", text))
+    return tuple(Block("paragraph", part, (0.0, 0.0, *points)) for part in parts if part)
+
+
 def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Line]]:
     """Figures and tables with the lines inside them, and the lines that are left."""
     solids: list[Solid] = []
@@ -77,7 +84,7 @@ def take_solids(lines: Sequence[Line], page: Page) -> tuple[list[Solid], list[Li
         figure = area.kind == "figure"
         inside = [line for line in loose if _holds(box, line) or (figure and _labels(box, line, page))]
         solid = _figure(area, box, inside) if figure else None
-        solid = solid or _table(area, box, inside, page.em)  # a "figure" full of text is often a table
+        solid = solid or _table(area, inside, page.em)  # a "figure" full of text is often a table
         if solid:
             solids.append(solid)
             loose = [line for line in loose if line not in inside]
@@ -103,7 +110,7 @@ def _labels(box: Box, line: Line, page: Page) -> bool:
     return touches and line.width < LABEL_WIDTH * (box[2] - box[0]) and _kind(line, page) == "line"
 
 
-def _table(area: Region, box: Box, inside: Sequence[Line], em: float) -> Solid | None:
+def _table(area: Region, inside: Sequence[Line], em: float) -> Solid | None:
     if _reads_like_columns(inside, em):  # a page of text that the layout model took for a table
         return None
     cells = build_table(inside, em)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from ocrpress.modes import DEFAULT_MAX_TILES
@@ -35,7 +35,7 @@ class SourceOptions:
     mode: str = "native"
     dpi: float | None = None
     pages: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     renderer: Renderer = "auto"
     max_pixels: int = 50_000_000
     max_pages: int = 100_000
