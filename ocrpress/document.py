@@ -66,8 +66,35 @@ class UnreadablePage:
 
 
 @dataclass(frozen=True)
+class Decoding:
+    """How a model chooses its tokens; None leaves a figure to the checkpoint's own defaults.
+
+    Attributes:
+        temperature: 0 takes the likeliest token; above, tokens are drawn (0 to 2).
+        ngram: no run of this many tokens may occur twice within the window; 0 turns the rule off.
+        window: how many of the last tokens the rule looks at.
+        max_tokens: the longest answer, in tokens.
+        seed: of the draw; the same seed gives the same tokens whatever else is being decoded.
+        ignore_end: go on past the end token to max_tokens; only benchmarks want that.
+    """
+
+    temperature: float = 0.0
+    ngram: int | None = None
+    window: int | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    ignore_end: bool = False
+
+
+@dataclass(frozen=True)
 class Request:
-    """One page on its way into an engine. `key` names it among all pages in flight; the Completion carries it back."""
+    """One page on its way into an engine. `key` names it among all pages in flight; the Completion carries it back.
+
+    Attributes:
+        task: a name of the engine's `Capabilities.tasks`; "locate=WHAT" says what to look for.
+        attempt: 1 at first, then one more each time the page is asked for again.
+        decoding: for engines whose `Capabilities.decoding` is true; the others take no notice.
+    """
 
     key: int
     page: PageImage
@@ -75,6 +102,7 @@ class Request:
     task: str = "markdown"
     max_tiles: int = DEFAULT_MAX_TILES
     attempt: int = 1
+    decoding: Decoding = Decoding()
 
 
 @dataclass(frozen=True)
@@ -101,7 +129,9 @@ class Completion:
 
     Attributes:
         text: raw text as the engine gave it (lines joined by newlines, or what a model generated).
-        regions: where it stands, if the engine says (`Capabilities.grounding`).
+        form: what the text is: "lines" of a page, or "markup" that a vision-language model wrote in reading order
+            (Markdown, HTML tables, formulas, and `<|ref|>…<|det|>…` grounding).
+        regions: where the lines stand, if the engine says (`Capabilities.grounding`); markup carries its own boxes.
         stop: "end" (it stopped by itself), "length" (cut off), "error".
         rotation: clockwise degrees (0, 90, 180, 270) by which the page was turned to stand upright; regions refer to
             the turned page.
@@ -110,6 +140,7 @@ class Completion:
 
     key: int
     text: str = ""
+    form: Literal["lines", "markup"] = "lines"
     regions: tuple[Region, ...] = ()
     stop: Literal["end", "length", "error"] = "end"
     error: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocrpress.engines.base import EngineOptions
 from ocrpress.errors import unknown
 
 if TYPE_CHECKING:
@@ -11,12 +12,15 @@ if TYPE_CHECKING:
 
 ENGINES: dict[str, str] = {
     "rapid": "embedded: PP-OCRv6 and a layout model on the CPU, offline",
+    "deepseek": "DeepSeek-OCR and checkpoints of its architecture, in process, on the GPU or the CPU",
+    "server": "an OpenAI-compatible endpoint that serves such a model (vLLM, SGLang, Ollama, llama-server)",
     "fake": "deterministic, reads nothing: for tests",
 }
 DEFAULT_ENGINE = "rapid"
+DEFAULT_OPTIONS = EngineOptions()
 
 
-def open_engine(name: str) -> Engine:
+def open_engine(name: str, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
     """The engine of that name, ready to read.
 
     Raises:
@@ -27,6 +31,14 @@ def open_engine(name: str) -> Engine:
         from ocrpress.engines.rapid import RapidEngine
 
         return RapidEngine()
+    if name == "deepseek":
+        from ocrpress.engines.deepseek import open_deepseek
+
+        return open_deepseek(options)
+    if name == "server":
+        from ocrpress.engines.server import ServerEngine
+
+        return ServerEngine(options)
     if name == "fake":
         from ocrpress.engines.fake import FakeEngine
 

@@ -7,7 +7,7 @@ with stop "error". It raises EngineError when it cannot run at all.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ocrpress.document import Completion, Request
@@ -20,14 +20,41 @@ class Capabilities:
     Attributes:
         modes: names of the modes it reads; the first is its default.
         tasks: names of the tasks it knows; the first is its default.
-        grounding: whether its Completions carry regions.
+        grounding: whether its Completions say where the text stands.
+        decoding: whether it heeds `Request.decoding`, so that asking again in another way can help.
         in_flight: how many pages it holds at a time; the pages in memory are bounded by it.
     """
 
     modes: tuple[str, ...]
     tasks: tuple[str, ...] = ("markdown",)
     grounding: bool = True
+    decoding: bool = False
     in_flight: int = 1
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """How an engine is opened. An engine reads what concerns it. Defaults live here and nowhere else.
+
+    Attributes:
+        checkpoint: a name of `models/`, a folder, or a hub id ("owner/name"); None takes the engine's own default.
+        device: "auto", "cpu", "cuda" or "cuda:N".
+        slots: pages decoded side by side; None fits them to the device.
+        random_weights: noise in place of a checkpoint, of its full size: for timing alone.
+        url: address of an OpenAI-compatible endpoint, such as http://localhost:8000/v1.
+        model: the name under which the endpoint serves its model; None asks the endpoint.
+        api_key: sent as a bearer token.
+        timeout: seconds that one answer of an endpoint may take.
+    """
+
+    checkpoint: str | None = None
+    device: str = "auto"
+    slots: int | None = None
+    random_weights: bool = False
+    url: str | None = None
+    model: str | None = None
+    api_key: str | None = field(default=None, repr=False)
+    timeout: float = 600.0
 
 
 class Engine(Protocol):
