@@ -1,4 +1,4 @@
-"""Small checkpoints for tests, in the published layout: tensors under their published names, config.json, tokenizer.json.
+"""Small checkpoints for tests, in the published layout: tensors, config.json, tokenizer.json.
 
 The weights are those of golden/README's recipe: anyone can make them again from the tensor's name and shape.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,56 @@ def write_checkpoint(folder: Path) -> Path:
     return folder
 
 
+SMALL = {
+    "vision": {
+        "sam": {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "global_attn_indexes": [1],
+                "mlp_dim": 64, "downsample_channels": [48, 64], "image_size": 1024},
+        "clip": {"hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2,
+                 "image_size": 224, "patch_size": 14},
+    },
+    "text": {"hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 4,
+             "intermediate_size": 96, "moe_intermediate_size": 32, "n_routed_experts": 8, "num_experts_per_tok": 2,
+             "n_shared_experts": 1, "vocab_size": 300, "first_k_dense_replace": 1},
+}  # fmt: skip
+
+
+def write_small_checkpoint(
+    folder: Path,
+    edit: Callable[[dict[str, np.ndarray]], object] = lambda tensors: None,
+    config: dict[str, Any] | None = None,
+    shards: int = 1,
+) -> Path:
+    """A checkpoint folder of 0.4 M parameters, in the published layout, made in milliseconds.
+
+    Args:
+        edit: may change the tensors before they are written.
+        config: merged over the language_config.
+        shards: number of safetensors files.
+    """
+    from safetensors.numpy import save_file
+
+    from ocrpress.engines.deepseek.config import read_architecture
+    from ocrpress.engines.deepseek.tensors import expected_tensors
+
+    folder.mkdir(parents=True, exist_ok=True)
+    spec = published_config(SMALL["vision"], {**SMALL["text"], **(config or {})})
+    (folder / "config.json").write_text(json.dumps(spec, indent=1))
+    write_tokenizer(folder / "tokenizer.json", SMALL["text"]["vocab_size"])
+    tensors = {
+        name: make_tensor(name, list(shape)) for name, shape in expected_tensors(read_architecture(folder)).items()
+    }
+    tensors["model.vision_model.embeddings.patch_embedding.weight"] = np.zeros((64, 3, 14, 14), np.float32)
+    edit(tensors)
+    weight_map = {}
+    for index in range(shards):
+        name = f"model-{index + 1:05}-of-{shards:06}.safetensors"
+        part = dict(list(tensors.items())[index::shards])
+        save_file(part, folder / name, metadata={"format": "pt"})
+        weight_map |= dict.fromkeys(part, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return folder
+
+
 def golden_config() -> Any:
     """The golden checkpoint's configuration for transformers."""
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
@@ -125,10 +176,38 @@ def golden_config() -> Any:
 
 
 def golden_model(folder: Path) -> Any:
-    """The golden checkpoint loaded by transformers alone, float32 on the CPU: the reference that ours is held against."""
+    """The golden checkpoint loaded by transformers alone, float32 on the CPU: what ours is held against."""
     from transformers import GenerationConfig
     from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
 
     return UnlimitedOcrForConditionalGeneration.from_pretrained(
         write_checkpoint(folder), config=golden_config(), generation_config=GenerationConfig(), dtype="float32"
     ).eval()
+
+
+def small_model(attention: str = "full_attention", window: int = 128, context: int = 8192, seed: int = 0) -> Any:
+    """A model whose decoder is made quickly (2 layers of 64, 8 experts, vocabulary 300), float32, random weights."""
+    import torch
+    from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
+    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+
+    torch.manual_seed(seed)
+    config = UnlimitedOcrConfig(
+        vision_config={
+            "sam_config": {
+                "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "global_attn_indexes": [1],
+                "mlp_dim": 64, "output_channels": 32, "downsample_channels": [48, 64], "initializer_range": 0.02,
+            },
+            "encoder_config": {
+                "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 2,
+            },
+        },
+        text_config={
+            "hidden_size": 64, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2,
+            "intermediate_size": 96, "moe_intermediate_size": 32, "n_routed_experts": 8, "num_experts_per_tok": 2,
+            "n_shared_experts": 1, "vocab_size": 300, "layer_types": [attention] * 2, "sliding_window": window,
+            "max_position_embeddings": context, "initializer_range": 0.3, "bos_token_id": 0, "eos_token_id": 1,
+        },
+        image_token_id=SPECIAL["<image>"],
+    )  # fmt: skip
+    return UnlimitedOcrForConditionalGeneration(config).requires_grad_(False).eval()

@@ -4,13 +4,15 @@ import builtins
 import json
 import re
 import tomllib
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT
 
 import ocrpress
 from ocrpress.__main__ import main
-from ocrpress.cli.health import PACKAGES
+from ocrpress.cli import health
+from ocrpress.cli.health import DEEPSEEK_PACKAGES, PACKAGES
 from ocrpress.engines import ENGINES
 
 
@@ -34,6 +36,9 @@ def test_for_programs(capsysbinary):
 def test_the_packages_are_those_of_the_project():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert sorted(re.split(r"[<>=]", line)[0] for line in project["dependencies"]) == sorted(PACKAGES)
+    extras = project["optional-dependencies"]
+    assert sorted(re.split(r"[<>=]", line)[0] for line in extras["deepseek"]) == sorted(DEEPSEEK_PACKAGES)
+    assert {re.split(r"[<>=]", line)[0] for line in extras["test"]} > set(DEEPSEEK_PACKAGES)
 
 
 @pytest.mark.parametrize("missing", ["openvino", "numpy"])
@@ -71,3 +76,56 @@ def test_without_poppler_it_says_what_it_is_for(capsysbinary, monkeypatch):
     text = capsysbinary.readouterr().out.decode()
     assert "not found: second renderer" in text
     assert "apt-get install poppler-utils" in text
+
+
+def deepseek(capsysbinary, monkeypatch, cache):
+    """What doctor says of the engine deepseek: whether it can run, and the lines below."""
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(cache))
+    assert main(["doctor", "--json"]) == 0
+    engines = json.loads(capsysbinary.readouterr().out)["engines"]
+    found = next(engine for engine in engines if engine["name"] == "deepseek")
+    return found["runs"], found["notes"]
+
+
+def test_the_engine_deepseek_lacks_a_checkpoint_alone(capsysbinary, monkeypatch, tmp_path):
+    import torch
+
+    runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
+    assert not runs
+    assert f"torch {torch.__version__}" in notes[0]
+    assert "cpu" in notes[1]
+    assert notes[2].endswith("run: ocrpress pull deepseek-ocr")
+
+
+def test_the_engine_deepseek_runs_with_one(capsysbinary, monkeypatch, tmp_path):
+    from checkpoints import write_small_checkpoint
+
+    from ocrpress.engines.cards import load_card
+
+    revision = load_card("unlimited-ocr").revision
+    write_small_checkpoint(tmp_path / "models--baidu--Unlimited-OCR" / "snapshots" / revision)
+    runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
+    assert (runs, notes[-1]) == (True, "checkpoints: unlimited-ocr")
+
+
+def test_the_engine_deepseek_without_its_packages_names_the_command(capsysbinary, monkeypatch, tmp_path):
+    real = health._version
+    monkeypatch.setattr(health, "_version", lambda name: None if name in ("torch", "tokenizers") else real(name))
+    runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
+    assert not runs
+    assert notes == ["not installed: tokenizers, torch: run: pip install 'ocrpress[deepseek]'"]
+
+
+def test_the_engine_deepseek_with_an_old_transformers_names_the_command(capsysbinary, monkeypatch, tmp_path):
+    spec = SimpleNamespace(submodule_search_locations=[str(tmp_path)])
+    real = health.importlib.util.find_spec
+    monkeypatch.setattr(health.importlib.util, "find_spec", lambda name: spec if name == "transformers" else real(name))
+    runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
+    assert not runs
+    assert re.search(r"transformers [\d.]+ is too old: run: pip install --upgrade 'ocrpress\[deepseek\]'", notes[0])
+
+
+def test_the_engine_server_says_what_it_needs(ocrpress):
+    assert "needs an endpoint: --engine server --url" in ocrpress("doctor").text

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +18,9 @@ from ocrpress.errors import EngineError
 from ocrpress.sources.checks import POPPLER_ADVICE
 
 # The dependencies of pyproject.toml; a test keeps both equal.
-PACKAGES = ("numpy", "openvino", "pdf2image", "pillow", "pypdfium2", "rapidocr", "rapid-layout", "tqdm")
+PACKAGES = ("httpx2", "numpy", "openvino", "pdf2image", "pillow", "pypdfium2", "rapidocr", "rapid-layout", "tqdm")
+# Those of the extra [deepseek]; the same test.
+DEEPSEEK_PACKAGES = ("huggingface_hub", "safetensors", "tokenizers", "torch", "transformers")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
@@ -71,11 +75,20 @@ def examine() -> Health:
     )
 
 
+class _UnreadyError(Exception):
+    """The engine cannot run, and there is more to say than why."""
+
+    def __init__(self, notes: tuple[str, ...]) -> None:
+        super().__init__(*notes)
+        self.notes = notes
+
+
 def _engine(name: str, about: str) -> EngineHealth:
-    if name != "rapid":
-        return EngineHealth(name, about, True)
     try:
-        return EngineHealth(name, about, True, (_check_rapid(),))
+        notes = CHECKS[name]() if name in CHECKS else ()
+        return EngineHealth(name, about, True, notes)
+    except _UnreadyError as unready:
+        return EngineHealth(name, about, False, unready.notes)
     except EngineError as error:
         return EngineHealth(name, about, False, (str(error),))
     except ImportError as error:
@@ -83,7 +96,7 @@ def _engine(name: str, about: str) -> EngineHealth:
         return EngineHealth(name, about, False, (f"{error}: run: pip install {package or '--upgrade ocrpress'}",))
 
 
-def _check_rapid() -> str:
+def _check_rapid() -> tuple[str, ...]:
     """Which arithmetic it uses. Raises EngineError or ImportError if it cannot run."""
     from ocrpress.engines.rapid.models import WEIGHTS, import_openvino, weights_path
 
@@ -96,8 +109,55 @@ def _check_rapid() -> str:
             f"OpenVINO does not start ({error})", "run: pip install --force-reinstall openvino"
         ) from error
     if "BF16" in abilities:
-        return "reads in bfloat16: this processor has instructions for it"
-    return "reads in float32: this processor has no bfloat16 instructions (avx512_bf16, amx), which would be faster"
+        return ("reads in bfloat16: this processor has instructions for it",)
+    return ("reads in float32: this processor has no bfloat16 instructions (avx512_bf16, amx), which would be faster",)
+
+
+def _check_deepseek() -> tuple[str, ...]:
+    """Packages, devices and checkpoints. Raises EngineError or _UnreadyError if it cannot run."""
+    from ocrpress.engines.cards import DEFAULT_CHECKPOINT, cards
+    from ocrpress.engines.deepseek.checkpoint import is_present
+
+    versions = {name: _version(name) for name in DEEPSEEK_PACKAGES}
+    missing = [name for name, version in versions.items() if version is None]
+    if missing:
+        raise EngineError(f"not installed: {', '.join(missing)}", "run: pip install 'ocrpress[deepseek]'")
+    if not _has_architecture():
+        raise EngineError(
+            f"transformers {versions['transformers']} is too old", "run: pip install --upgrade 'ocrpress[deepseek]'"
+        )
+    present = [name for name in cards() if is_present(name)]
+    notes = (", ".join(f"{name} {version}" for name, version in versions.items()), f"devices: {_devices()}")
+    if not present:
+        raise _UnreadyError((*notes, f"no checkpoint is on this machine: run: ocrpress pull {DEFAULT_CHECKPOINT}"))
+    return (*notes, f"checkpoints: {', '.join(present)}")
+
+
+def _has_architecture() -> bool:
+    """Whether this version of transformers knows the architecture; without importing it, which takes seconds."""
+    spec = importlib.util.find_spec("transformers")
+    folders = (spec.submodule_search_locations if spec else None) or ()
+    return any((Path(folder) / "models" / "unlimited_ocr").is_dir() for folder in folders)
+
+
+def _devices() -> str:
+    """What torch can compute on. Raises EngineError if it does not start."""
+    try:
+        import torch
+    except (ImportError, OSError) as error:
+        raise EngineError(f"torch does not start ({error})", "run: pip install --force-reinstall torch") from error
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    gpus = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(count)]
+    return ", ".join([*gpus, "cpu"] if gpus else ["cpu (torch sees no CUDA GPU)"])
+
+
+def _check_server() -> tuple[str, ...]:
+    return ("needs an endpoint: --engine server --url http://HOST:PORT/v1",)
+
+
+CHECKS: dict[str, Callable[[], tuple[str, ...]]] = {
+    "rapid": _check_rapid, "deepseek": _check_deepseek, "server": _check_server,
+}  # fmt: skip
 
 
 def _version(name: str) -> str | None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ocrpress import __version__
-from ocrpress.cli import convert, doctor, modes
+from ocrpress.cli import bench, convert, doctor, models, modes, pull
 from ocrpress.cli.inputs import exists
 from ocrpress.cli.parser import Parser, add_debug
 from ocrpress.errors import UsageError, unknown
@@ -29,7 +29,9 @@ class Command(Protocol):
         ...
 
 
-COMMANDS: dict[str, Command] = {"convert": convert, "modes": modes, "doctor": doctor}
+COMMANDS: dict[str, Command] = {
+    "convert": convert, "modes": modes, "models": models, "pull": pull, "bench": bench, "doctor": doctor,
+}  # fmt: skip
 
 DESCRIPTION = "Turn documents into Markdown, at a chosen number of vision tokens a page."
 EPILOG = """exit codes: 0 all pages; 1 finished, some pages failed; 2 usage; 3 the input cannot be read; 4 the engine

@@ -1,0 +1,68 @@
+"""A model of the published size whose weights are noise: honest for speed and memory, and good for nothing else.
+
+Built on the device in its own type, so that neither a download nor a copy in float32 is needed.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import torch
+
+from ocrpress.engines.deepseek.architecture import PUBLISHED
+from ocrpress.engines.deepseek.checkpoint import model_class, room_on
+from ocrpress.engines.deepseek.config import transformers_config
+
+if TYPE_CHECKING:
+    from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
+    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+
+SEED = 20251020
+SMALL = 0.02  # standard deviation of biases and of single vectors
+
+
+def random_model(
+    device: torch.device, dtype: torch.dtype, config: UnlimitedOcrConfig | None = None
+) -> UnlimitedOcrForConditionalGeneration:
+    """A model of random weights in eval mode, its parameters without gradients; the same each time on the same device.
+
+    Norms are 1, matrices have the variance 1 / inputs: activations keep their size from layer to layer, and the
+    experts are chosen about equally often.
+
+    Args:
+        device: where it is built.
+        dtype: type of its parameters.
+        config: sizes; None takes DeepSeek-OCR's (3.34e9 parameters, 6.7 GB in bfloat16).
+
+    Raises:
+        EngineError: transformers is missing or too old, or the device has no room.
+    """
+    cls = model_class()
+    from transformers.initialization import no_init_weights
+
+    kept = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        with room_on(device, "the weights"), torch.device(device), no_init_weights():
+            model = cls(config or transformers_config(PUBLISHED))
+    finally:
+        torch.set_default_dtype(kept)
+    model = model.requires_grad_(False).eval()
+    generator = torch.Generator(device).manual_seed(SEED)
+    for name, parameter in model.named_parameters():
+        _fill(name, parameter, generator)
+    return model
+
+
+def _fill(name: str, parameter: torch.Tensor, generator: torch.Generator) -> None:
+    """One parameter, in place."""
+    if parameter.dim() == 1 and "norm" in name:
+        parameter.fill_(float(name.endswith("weight")))
+    elif parameter.dim() == 1:
+        parameter.normal_(0, SMALL, generator=generator)
+    else:
+        # A stack of experts holds one matrix an expert, a convolution one an output channel.
+        stacked = ".experts." in name
+        inputs = parameter.shape[-1] if stacked else math.prod(parameter.shape[1:])
+        parameter.normal_(0, inputs**-0.5, generator=generator)

@@ -1,0 +1,365 @@
+from __future__ import annotations
+
+import errno
+import json
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
+
+import pytest
+from checkpoints import write_small_checkpoint
+from conftest import Run, environment
+from fakehub import FakeHub
+
+REPOSITORY = "some-one/small-ocr"
+FILE = "model-00001-of-000001.safetensors"
+
+
+@pytest.fixture
+def hub(tmp_path):
+    folder = write_small_checkpoint(tmp_path / "served")
+    (folder / "modeling_trap.py").write_text("raise SystemExit")
+    (folder / "pytorch_model.bin").write_bytes(b"pickle")
+    (folder / "README.md").write_text("# small")
+    found = FakeHub(folder, REPOSITORY)
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def pull(hub, tmp_path, monkeypatch, capsysbinary):
+    """`ocrpress pull` in this process, asking our hub, with a cache of its own."""
+    from huggingface_hub import constants
+
+    from ocrpress.__main__ import main
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "home" / "hub"))
+
+    def run(*arguments, name=REPOSITORY):
+        code = main(["pull", name, *map(str, arguments)])
+        out, err = capsysbinary.readouterr()
+        return Run(code, out, err.decode())
+
+    run.cache = tmp_path / "home" / "hub" / "models--some-one--small-ocr"
+    return run
+
+
+@pytest.fixture
+def alone(ocrpress, hub, tmp_path):
+    """The same in a process of its own, told by the environment alone."""
+    return lambda **env: ocrpress(
+        "pull", REPOSITORY, env={"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), **env}
+    )
+
+
+def parts(folder):
+    return [path for path in folder.rglob("*.part") if path.is_file()]
+
+
+def test_a_clean_download_prints_its_folder_and_is_found_from_then_on(alone, pull, hub, tmp_path):
+    done = alone()
+    assert (done.code, done.err) == (0, "")
+    folder = pull.cache / "snapshots" / hub.commit
+    assert done.text == f"{folder}\n"
+    assert {path.name for path in folder.iterdir()} == {
+        "config.json", "tokenizer.json", FILE, "model.safetensors.index.json"
+    }  # fmt: skip
+    from huggingface_hub import try_to_load_from_cache
+
+    for path in folder.iterdir():
+        assert path.read_bytes() == (hub.folder / path.name).read_bytes()
+        assert try_to_load_from_cache(REPOSITORY, path.name, cache_dir=pull.cache.parent, revision=hub.commit) == str(
+            path
+        )
+    assert parts(pull.cache) == []
+    code = (
+        "from ocrpress.engines.deepseek.checkpoint import open_checkpoint as o; print(o('some-one/small-ocr').folder)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], env=environment(HF_HOME=str(tmp_path / "home")), capture_output=True, check=True
+    )
+    assert found.stdout.decode().strip() == str(folder)
+
+
+def test_what_is_here_is_not_fetched_again_but_is_verified(pull, hub):
+    pull()
+    hub.asked.clear()
+    assert pull().code == 0
+    assert hub.downloaded(FILE) == []
+    blob = (pull.cache / "snapshots" / hub.commit / FILE).resolve()
+    blob.chmod(0o644)
+    blob.write_bytes(b"\0" * blob.stat().st_size)
+    assert pull().code == 0  # mended
+    assert hub.downloaded(FILE) == [""]
+    assert blob.read_bytes() == (hub.folder / FILE).read_bytes()
+
+
+def test_a_folder_of_ones_own(pull, hub, tmp_path):
+    done = pull("--to", tmp_path / "mine")
+    assert (done.code, done.text) == (0, f"{tmp_path / 'mine'}\n")
+    assert {path.name for path in (tmp_path / "mine").iterdir()} == {
+        "config.json", "tokenizer.json", FILE, "model.safetensors.index.json"
+    }  # fmt: skip
+    assert not (pull.cache / "blobs").exists()
+
+
+def test_a_connection_that_ends_midway_is_taken_up_again_by_itself(pull, hub):
+    hub.cut = [100_000, 200_000, 1]
+    done = pull()
+    assert (done.code, done.err) == (0, "")
+    assert hub.downloaded(FILE) == ["", "bytes=100000-", "bytes=300000-", "bytes=300001-"]
+
+
+def test_a_process_that_is_killed_midway_leaves_what_came_and_the_next_goes_on_there(alone, pull, hub, tmp_path):
+    hub.stall = 300_000
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ocrpress", "pull", REPOSITORY],
+        env=environment(HF_ENDPOINT=hub.url, HF_HOME=str(tmp_path / "home")),
+    )
+    assert hub.stalled.wait(60)
+    deadline = time.monotonic() + 60
+    while not any(path.stat().st_size >= 300_000 for path in parts(pull.cache)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    hub.stall = 0
+    hub.asked.clear()
+    done = pull()
+    assert (done.code, done.err) == (0, "")
+    assert hub.downloaded(FILE) == ["bytes=300000-"]
+    assert hub.downloaded("config.json") == []
+    assert parts(pull.cache) == []
+
+
+def test_a_server_that_cannot_resume_starts_over(pull, hub):
+    hub.cut, hub.resumes = [100_000], False
+    assert pull().code == 0
+    assert hub.downloaded(FILE) == ["", "bytes=100000-"]
+
+
+def test_a_wrong_part_is_thrown_away(pull, hub):
+    pull()
+    blob = (pull.cache / "snapshots" / hub.commit / FILE).resolve()
+    blob.unlink()
+    blob.with_name(blob.name + ".part").write_bytes(b"\0" * 300_000)
+    done = pull()
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "came corrupted: run it again" in done.err
+    assert pull().code == 0
+
+
+@pytest.mark.parametrize("file", [FILE, "config.json", "tokenizer.json"])
+def test_corrupted_content_is_found_by_its_checksum_and_not_kept(pull, hub, file):
+    hub.corrupt = {file}
+    done = pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert f"{file} of {REPOSITORY} came corrupted" in done.err
+    hub.corrupt = set()
+    assert pull().code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("some-one/other-ocr", "the hub knows no some-one/other-ocr"),
+        ("deepseek-ocr", "the hub knows no deepseek-ai/DeepSeek-OCR"),
+    ],
+)
+def test_a_repository_that_is_not_there_is_one_line(pull, name, said):
+    done = pull(name=name)
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert said in done.err
+
+
+def test_a_commit_that_is_not_there_any_more_is_one_line(pull, hub):
+    hub.repository = "deepseek-ai/DeepSeek-OCR"
+    done = pull(name="deepseek-ocr")
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "has no commit 9f30c71f441d010e5429c532364a86705536c53a" in done.err
+
+
+def test_a_card_that_names_other_weights_refuses_the_hubs(pull, hub):
+    hub.repository, hub.commit = "baidu/Unlimited-OCR", "07dea832e22aefee32ad281d4b80551282e1c168"
+    done = pull(name="unlimited-ocr")
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert f"{FILE} of baidu/Unlimited-OCR is not the one that our card names" in done.err
+    assert hub.downloaded(FILE) == []
+
+
+def test_a_card_pulls_its_pinned_commit(pull, hub):
+    hub.repository, hub.commit = "deepseek-ai/DeepSeek-OCR", "9f30c71f441d010e5429c532364a86705536c53a"
+    done = pull(name="deepseek-ocr")
+    assert (done.code, done.err) == (0, "")
+    assert done.text.endswith("models--deepseek-ai--DeepSeek-OCR/snapshots/9f30c71f441d010e5429c532364a86705536c53a\n")
+
+
+@pytest.mark.parametrize("status", [403, 500, 503])
+def test_a_hub_that_refuses_is_one_line(pull, hub, status):
+    hub.status = status
+    done = pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert str(status) in done.err
+
+
+def test_a_hub_that_is_down_is_one_line_with_the_remedy(alone):
+    done = alone(HF_ENDPOINT="http://127.0.0.1:9")
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "the hub cannot be reached" in done.err
+    assert "run it again" in done.err
+    done = alone(HF_HUB_OFFLINE="1")
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "the hub cannot be reached" in done.err
+
+
+@pytest.mark.parametrize("strange", ["../../../../etc/passwd", "", "c" * 39])
+def test_a_hub_that_names_no_commit_or_no_checksum_is_refused(pull, hub, monkeypatch, strange):
+    real = hub.describe()
+    for key, found in {
+        "commit": {**real, "sha": strange},
+        "checksum": {**real, "siblings": spoilt(real, strange)},
+    }.items():
+        monkeypatch.setattr(hub, "describe", lambda found=found: found)
+        done = pull()
+        assert (done.code, len(done.lines)) == (4, 1)
+        assert key in done.err
+    assert not pull.cache.exists()
+
+
+def spoilt(description, digest):
+    siblings = json.loads(json.dumps(description["siblings"]))
+    for each in siblings:
+        each["blobId"] = digest
+        each.get("lfs", {})["sha256"] = digest
+    return siblings
+
+
+def test_a_repository_without_safetensors_is_refused_before_the_download(pull, hub):
+    (hub.folder / FILE).rename(hub.folder / "model.bin")
+    done = pull()
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "has no safetensors" in done.err
+
+
+def test_another_architecture_is_refused_before_its_weights_are_fetched(pull, hub):
+    (hub.folder / "config.json").write_text('{"model_type": "llama", "hidden_size": 64}')
+    done = pull()
+    assert (done.code, len(done.lines)) == (4, 1)
+    assert "model_type is 'llama'" in done.err
+    assert hub.downloaded(FILE) == []
+
+
+def test_tensors_that_do_not_fit_are_found_after_the_download(pull, hub):
+    write_small_checkpoint(hub.folder, lambda tensors: tensors.pop("model.norm.weight"))
+    done = pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert "1 tensor missing (model.norm.weight)" in done.err
+
+
+def test_too_little_room_is_found_before_the_download(pull, hub, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(free=1000))
+    done = pull()
+    assert (done.code, len(done.lines)) == (2, 1)
+    assert "where 0.0 GB are free: make room there, or choose another place with --to" in done.err
+    assert hub.downloaded(FILE) == []
+
+
+def test_a_disk_that_fills_up_is_one_line_and_keeps_what_came(hub, tmp_path, monkeypatch):
+    from ocrpress.engines.deepseek import fetch
+    from ocrpress.errors import OutputError
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(fetch, "_go_on", full)
+    (tmp_path / "x.part").write_bytes(b"some")
+    with pytest.raises(OutputError, match=r"the disk is full .* it goes on from there"):
+        fetch.fetch(f"{hub.url}/x", tmp_path / "x", 10, "x", no_bar)
+    assert (tmp_path / "x.part").read_bytes() == b"some"
+
+
+def test_a_place_that_cannot_be_written_is_one_line(pull, tmp_path):
+    (tmp_path / "file").write_text("a file where a folder should be")
+    for place in ("file", "file/in"):
+        done = pull("--to", tmp_path / place)
+        assert (done.code, len(done.lines)) == (2, 1)
+        assert "cannot be made" in done.err
+
+
+def test_two_at_once_do_not_mix_their_bytes(hub, tmp_path):
+    import fcntl
+
+    from ocrpress.engines.deepseek.fetch import fetch
+    from ocrpress.errors import EngineError
+
+    with (tmp_path / "x.part").open("ab") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(EngineError, match="by another process"):
+            fetch(f"{hub.url}/x", tmp_path / "x", 10, "x", no_bar)
+
+
+def test_a_download_that_gets_nowhere_gives_up_and_says_how_far_it_came(hub, tmp_path, monkeypatch):
+    from ocrpress.engines.deepseek import fetch
+    from ocrpress.errors import EngineError
+
+    monkeypatch.setattr(fetch, "PAUSE", 0.001)
+    hub.cut = [100_000] + [0] * 20
+    size = (hub.folder / FILE).stat().st_size
+    url = f"{hub.url}/{REPOSITORY}/resolve/main/{FILE}"
+    with pytest.raises(EngineError, match=r"broke off at 0.00 of 0.00 GB .*run it again"):
+        fetch.fetch(url, tmp_path / "x", size, "x", no_bar)
+    assert (tmp_path / "x.part").stat().st_size == 100_000
+    assert hub.downloaded(FILE).count("bytes=100000-") == fetch.TRIES
+
+
+def test_the_token_goes_to_the_hub_and_to_no_other_host(hub, tmp_path):
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+    from threading import Thread
+
+    from ocrpress.engines.deepseek.fetch import fetch
+
+    seen = []
+
+    class Forward(BaseHTTPRequestHandler):
+        def do_GET(self):
+            seen.append(self.headers.get("Authorization"))
+            there = "/again" if self.path == "/first" else f"{hub.url}/{REPOSITORY}/resolve/main/config.json"
+            self.send_response(307)
+            self.send_header("Location", there)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Forward)
+    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+    size = (hub.folder / "config.json").stat().st_size
+    fetch(f"http://127.0.0.1:{server.server_port}/first", tmp_path / "x", size, "x", no_bar, token="secret")
+    server.shutdown()
+    server.server_close()
+    assert (tmp_path / "x").read_bytes() == (hub.folder / "config.json").read_bytes()
+    assert seen == ["Bearer secret", "Bearer secret"]
+    assert hub.tokens == {""}
+
+
+def test_an_unknown_name_comes_with_the_nearest(ocrpress):
+    done = ocrpress("pull", "deepsek-ocr")
+    assert (done.code, len(done.lines)) == (2, 1)
+    assert "did you mean 'deepseek-ocr'" in done.err
+
+
+def test_a_bar_is_drawn_on_a_terminal(monkeypatch, capsys):
+    from ocrpress.cli.pull import _bar
+
+    with _bar("a file", 1000, 300) as advance:
+        time.sleep(1.1)
+        advance(400)
+    assert "a file:  70%" in capsys.readouterr().err
+
+
+def no_bar(*_):
+    from contextlib import nullcontext
+
+    return nullcontext(lambda count: None)
