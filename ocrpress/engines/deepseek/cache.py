@@ -1,0 +1,118 @@
+"""The KV cache of a fixed number of slots: every row has a length of its own, so a slot can be refilled at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F  # noqa: N812, the name that everybody knows
+from torch import Tensor
+
+from ocrpress.engines.deepseek.decoder import Attend, Sizes
+from ocrpress.engines.deepseek.flash import FlashAttention
+
+BUCKET = 128  # tokens
+
+
+class KVCache:
+    """Keys and values, by layer (slots, capacity, kv_heads, head_dim).
+
+    Args:
+        slots: rows.
+        capacity: tokens a row can hold.
+        flash: a fused kernel that takes per-row lengths; None leaves attention to SDPA, which reads every row as far as
+            the longest goes.
+    """
+
+    def __init__(
+        self, sizes: Sizes, slots: int, capacity: int, device: torch.device, dtype: torch.dtype,
+        flash: FlashAttention | None = None,
+    ) -> None:  # fmt: skip
+        self._sizes, self._flash = sizes, flash
+        self.slots, self.capacity = slots, capacity
+        shape = (slots, capacity, sizes.kv_heads, sizes.head_dim)
+        # Zeros: SDPA multiplies what its mask hides by nought, and nought times NaN is NaN.
+        self._keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
+        self._values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
+
+    def resize(self, rows: Sequence[int], slots: int, capacity: int) -> None:
+        """Keep these rows as the first ones of a cache of other size. One layer at a time is held twice."""
+        kept = min(capacity, self.capacity)
+        index = torch.tensor(rows, dtype=torch.long, device=self._keys[0].device)
+        for buffers in (self._keys, self._values):
+            for layer, old in enumerate(buffers):
+                new = old.new_zeros(slots, capacity, *old.shape[2:])
+                new[: len(rows), :kept] = old[index, :kept]
+                buffers[layer] = new
+        self.slots, self.capacity = slots, capacity
+
+    def copy_row(self, source: int, target: int) -> None:
+        """Copy what one row holds into another."""
+        for buffer in (*self._keys, *self._values):
+            buffer[target] = buffer[source]
+
+    def wipe(self, row: int) -> None:
+        """Zeros: what is not finite would reach the row's next sequence through SDPA's mask."""
+        for buffer in (*self._keys, *self._values):
+            buffer[row].zero_()
+
+    def bucket(self, length: int) -> int:
+        """How far the cache must be read for rows of at most `length` tokens: SDPA takes it in steps of BUCKET."""
+        return self.capacity if self._flash else min(self.capacity, -(-length // BUCKET) * BUCKET)
+
+    def prefill(self, rows: Tensor, length: int) -> Attend:
+        """Attention of whole prompts of at most `length` tokens, shorter ones padded at their end, into these rows.
+
+        What a padded position leaves in the cache lies beyond its row's length and is overwritten before it is read.
+        """
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            self._keys[layer][rows, :length] = k
+            self._values[layer][rows, :length] = v
+            return _sdpa(q, k, v, is_causal=True)
+
+        return attend
+
+    def decode(self, lengths: Tensor, prompts: Tensor, bucket: int) -> Attend:
+        """Attention of one new token a row, for the first rows.
+
+        Args:
+            lengths: (rows,), tokens that each row holds already; the new one goes behind them.
+            prompts: (rows,), how many of them are prompt.
+            bucket: an upper bound of the lengths, the new token included; no more of the cache is read.
+        """
+        rows = torch.arange(lengths.shape[0], device=lengths.device)
+        masks: dict[int, Tensor] = {}
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            keys, values = self._keys[layer], self._values[layer]
+            keys[rows, lengths] = k.squeeze(1)
+            values[rows, lengths] = v.squeeze(1)
+            window = self._sizes.windows[layer]
+            if self._flash and not window:
+                return self._flash(q, keys[: len(rows)], values[: len(rows)], lengths)
+            keys, values = keys[: len(rows), :bucket], values[: len(rows), :bucket]
+            if window not in masks:
+                masks[window] = visible(lengths, prompts, bucket, window)[:, None, None]
+            return _sdpa(q, keys, values, mask=masks[window])
+
+        return attend
+
+
+def visible(lengths: Tensor, prompts: Tensor, bucket: int, window: int) -> Tensor:
+    """Which of the first `bucket` positions the token at position lengths[i] may see: (rows, bucket), bool.
+
+    With a window: the prompt and the last `window` tokens, itself included (Unlimited-OCR's reference sliding window).
+    """
+    positions = torch.arange(bucket, device=lengths.device)
+    seen = positions <= lengths[:, None]
+    if window:
+        seen &= (positions < prompts[:, None]) | (positions > lengths[:, None] - window)
+    return seen
+
+
+def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
+    """SDPA over tensors of (rows, tokens, heads, head_dim)."""
+    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    grouped = q.shape[1] != k.shape[1]
+    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped).transpose(1, 2)

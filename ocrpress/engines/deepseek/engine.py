@@ -1,0 +1,221 @@
+"""DeepSeek-OCR in process: pages in, Completions out as they end, every mode mixed in one batch.
+
+    requests ──feeder──▶ views ──encoder──▶ vision sequences ──scheduler──▶ tokens ──tokenizer──▶ Completions
+               threads           side stream                   slots
+
+On CUDA the encoder works on a stream of its own, beside the decoder: encoding is bound by arithmetic, decoding by
+memory.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ocrpress.document import Completion, Request
+from ocrpress.engines.base import Capabilities
+from ocrpress.engines.cards import Card
+from ocrpress.engines.deepseek.clock import Share
+from ocrpress.engines.deepseek.decoder import Decoder
+from ocrpress.engines.deepseek.feeder import Feeder, Prepared
+from ocrpress.engines.deepseek.memory import fit_slots, token_budget
+from ocrpress.engines.deepseek.scheduler import FIRST_CAPACITY, Answer, Job, Scheduler
+from ocrpress.engines.deepseek.slots import Slots, settle
+from ocrpress.engines.deepseek.tokenizer import TextCodec
+from ocrpress.engines.deepseek.vision import Encoder
+from ocrpress.errors import OcrpressError
+
+CHUNK_ON_GPU = 16  # pages encoded together
+CHUNK_ON_CPU = 4
+NAME = "deepseek"
+
+
+@dataclass(frozen=True)
+class _Page:
+    """A page under way in the decoder."""
+
+    prepared: Prepared
+    job: Job
+    encode: Share
+
+
+class DeepseekEngine:
+    """The engine over a loaded model.
+
+    Args:
+        model: UnlimitedOcrForConditionalGeneration, in the dtype and on the device where it is to run; the engine takes
+            it over.
+        tokenizer: of the same checkpoint.
+        card: prompts, modes and generation defaults.
+        slots: pages decoded side by side, 1 or more; None fits them to the device's memory.
+
+    Raises:
+        EngineError: there is no memory for a single slot.
+    """
+
+    def __init__(self, model: Any, tokenizer: TextCodec, card: Card, slots: int | None = None) -> None:
+        self.name = NAME
+        self._card, self._tokenizer = card, tokenizer
+        model.requires_grad_(False)
+        self._encoder, decoder = Encoder(model.model), Decoder(model)
+        self._decoder = decoder
+        self._on_gpu = decoder.device.type == "cuda"
+        self._stream = torch.cuda.Stream(decoder.device) if self._on_gpu else None
+        self._chunk = CHUNK_ON_GPU if self._on_gpu else CHUNK_ON_CPU
+        limit = decoder.sizes.context
+        budget = token_budget(decoder)
+        count = slots or fit_slots(decoder, budget)
+        seats = Slots(decoder, count, min(FIRST_CAPACITY, limit), card.generation.exempt)
+        self.scheduler = Scheduler(seats, tokenizer.end, max(budget, limit), limit)
+        self._questions: dict[str, list[int]] = {}
+        self.views_seconds = 0.0
+        self.capabilities = Capabilities(
+            modes=card.modes, tasks=card.tasks, decoding=True, in_flight=count + 3 * self._chunk
+        )
+
+    def close(self) -> None:
+        """Give back memory. Safe to call twice."""
+        self.__dict__.pop("_encoder", None)
+        self.__dict__.pop("_decoder", None)
+        self.__dict__.pop("scheduler", None)
+        if self._on_gpu:
+            torch.cuda.empty_cache()
+
+    def seconds(self) -> dict[str, float]:
+        """By stage since the start: views (of all threads), encode, prefill, decode."""
+        return {"views": self.views_seconds, **self.scheduler.stopwatch.totals()}
+
+    def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        """Answer every request as it ends. Requests are pulled in another thread, at most `in_flight` ahead."""
+        feeder = Feeder(requests, self.capabilities.in_flight, pin=self._on_gpu)
+        try:
+            for completion in self._read(feeder):
+                feeder.release()
+                yield completion
+        finally:
+            self.scheduler.clear()
+            feeder.close()
+
+    def _read(self, feeder: Feeder) -> Iterator[Completion]:
+        waiting: deque[_Page] = deque()
+        running: dict[int, _Page] = {}
+        broken: Exception | None = None
+        while True:
+            if self._wanted(len(waiting)) and not feeder.exhausted:
+                try:
+                    taken = list(feeder.take(self._wanted(len(waiting)), wait=not (self.scheduler.active or waiting)))
+                except Exception as error:  # of the source: what is under way is finished first
+                    broken, taken = error, []
+                encoded, refused = self._encode(taken)
+                waiting += encoded
+                yield from refused
+            admitted = self._admissible(waiting)
+            running |= {page.job.key: page for page in admitted}
+            self.scheduler.admit([page.job for page in admitted])
+            for answer in self.scheduler.advance():
+                yield self._completion(running.pop(answer.key), answer)
+            waiting.extendleft(running.pop(job.key) for job in reversed(self.scheduler.take_returned()))
+            if feeder.exhausted and not waiting and not running:
+                break
+        if broken:
+            raise broken
+
+    def _wanted(self, waiting: int) -> int:
+        """How many pages to encode now. A GPU encodes in full chunks, one or two of them ahead of the free slots."""
+        if not self._on_gpu:
+            return max(0, min(self._chunk, self.scheduler.free - waiting))
+        ahead = self.scheduler.free + 2 * self._chunk - waiting
+        return self._chunk if ahead >= self._chunk else 0
+
+    def _admissible(self, waiting: deque[_Page]) -> list[_Page]:
+        """Take from the queue what fits into free slots and is encoded; if nothing is running, wait for the encoder."""
+        admitted: list[_Page] = []
+        while waiting and len(admitted) < self.scheduler.free:
+            if self._stream and not waiting[0].encode.timing.over:
+                if admitted or self.scheduler.active:
+                    break
+                torch.cuda.current_stream(self._decoder.device).wait_stream(self._stream)
+            admitted.append(waiting.popleft())
+        return admitted
+
+    def _encode(self, taken: list[Prepared]) -> tuple[list[_Page], list[Completion]]:
+        """Encode pages together; beside them Completions of those that cannot be."""
+        self.views_seconds += sum(page.seconds for page in taken)
+        errors = {page.request.key: page.error or self._objection(page) for page in taken}
+        refused = [_refusal(page, errors[page.request.key]) for page in taken if errors[page.request.key]]
+        ready = [page for page in taken if not errors[page.request.key]]
+        if not ready:
+            return [], refused
+        try:
+            return self._encode_together(ready), refused
+        except torch.OutOfMemoryError:
+            if len(ready) == 1:
+                return [], [*refused, _refusal(ready[0], "not enough memory to encode this page, even alone")]
+        self._chunk = -(-len(ready) // 2)
+        first, second = self._encode(ready[: self._chunk]), self._encode(ready[self._chunk :])
+        return first[0] + second[0], [*refused, *first[1], *second[1]]
+
+    @torch.inference_mode()
+    def _encode_together(self, ready: list[Prepared]) -> list[_Page]:
+        beside: AbstractContextManager[Any] = torch.cuda.stream(self._stream) if self._stream else nullcontext()
+        with beside, self.scheduler.stopwatch.measure("encode") as timing:
+            visions = self._encoder.encode([page.views for page in ready if page.views])
+            prompts = [self._prompt(page, vision) for page, vision in zip(ready, visions, strict=True)]
+        for prompt in prompts:
+            if self._on_gpu:  # it is read on the decoder's stream: its memory must not be reused before
+                prompt.record_stream(torch.cuda.current_stream(self._decoder.device))
+        share = Share(timing, len(ready))
+        return [_Page(page, self._job(page, prompt), share) for page, prompt in zip(ready, prompts, strict=True)]
+
+    def _prompt(self, page: Prepared, vision: Tensor) -> Tensor:
+        """Embeddings of the whole prompt: start token, vision sequence, text."""
+        start = self._embedded([self._tokenizer.bos])
+        return torch.cat((start, vision.to(start.dtype), self._embedded(self._question(page.request.task))))
+
+    def _embedded(self, tokens: list[int]) -> Tensor:
+        return self._decoder.embed(torch.tensor(tokens, dtype=torch.long, device=self._decoder.device))
+
+    def _question(self, task: str) -> list[int]:
+        """Token ids of what stands behind the image."""
+        if task not in self._questions:
+            self._questions[task] = self._tokenizer.encode(self._card.prompt(task))
+        return self._questions[task]
+
+    def _job(self, page: Prepared, prompt: Tensor) -> Job:
+        decoding, generation = page.request.decoding, self._card.generation
+        rule = settle(decoding, generation.ngram, generation.window)
+        most = min(decoding.max_tokens or generation.max_tokens, self.scheduler.limit - len(prompt))
+        return Job(page.request.key, prompt, rule, most, decoding.ignore_end)
+
+    def _objection(self, page: Prepared) -> str:
+        """Why the page cannot be asked for: an unknown task, or too long for the context; empty if it can."""
+        if page.plan is None:
+            return "the page has no views"
+        try:
+            self._question(page.request.task)
+        except OcrpressError as error:
+            return str(error)
+        tokens, most = 1 + page.plan.sequence_tokens + len(self._question(page.request.task)), self.scheduler.limit
+        if tokens < most:
+            return ""
+        return f"the page takes {tokens:,} tokens in mode {page.plan.mode}, the model's context holds {most:,}"
+
+    def _completion(self, page: _Page, answer: Answer) -> Completion:
+        seconds = {
+            "views": page.prepared.seconds, "encode": page.encode.seconds, "prefill": answer.prefill_seconds,
+            "decode": answer.decode_seconds,
+        }  # fmt: skip
+        return Completion(
+            answer.key, self._tokenizer.decode(answer.tokens), "markup", stop=answer.stop, error=answer.error,
+            plan=page.prepared.plan, output_tokens=len(answer.tokens), seconds=seconds,
+        )  # fmt: skip
+
+
+def _refusal(page: Prepared, error: str) -> Completion:
+    return Completion(page.request.key, stop="error", error=error, plan=page.plan, seconds={"views": page.seconds})

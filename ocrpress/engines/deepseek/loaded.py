@@ -1,0 +1,78 @@
+"""A model in memory with what belongs to it. Engines are opened from it: one by users, several by benchmarks."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ocrpress.engines.base import EngineOptions
+from ocrpress.engines.cards import DEFAULT_CHECKPOINT, Card, load_card
+from ocrpress.engines.deepseek import choose_dtype, find_device
+from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture
+from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint
+from ocrpress.engines.deepseek.config import read_architecture
+from ocrpress.engines.deepseek.engine import DeepseekEngine
+from ocrpress.engines.deepseek.flash import find_flash
+from ocrpress.engines.deepseek.random_weights import random_model
+from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, TextCodec, Tokenizer
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model on its device, and what an engine needs beside it.
+
+    Attributes:
+        model: UnlimitedOcrForConditionalGeneration, in eval mode.
+        noise: its weights are random, so that its text means nothing.
+    """
+
+    model: Any
+    tokenizer: TextCodec
+    card: Card
+    architecture: Architecture
+    noise: bool
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        device: torch.device = self.model.lm_head.weight.device
+        return device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the weights."""
+        dtype: torch.dtype = self.model.lm_head.weight.dtype
+        return dtype
+
+    def open(self, slots: int | None = None) -> DeepseekEngine:
+        """The engine over this model. Close it before another one is opened. Raises EngineError."""
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        return DeepseekEngine(self.model, self.tokenizer, self.card, slots)
+
+    def attention(self) -> str:
+        """Which kernel does the attention of a decode step: "sdpa", or the module it comes from."""
+        flash = find_flash(self.device, self.dtype)
+        return flash.name if flash else "sdpa"
+
+
+def load(options: EngineOptions) -> Loaded:
+    """The model that the engine deepseek would read with.
+
+    Raises:
+        UsageError: no checkpoint is so called.
+        EngineError: packages, checkpoint or device are missing or do not fit.
+    """
+    device = find_device(options.device)
+    dtype = choose_dtype(device)
+    if options.random_weights:
+        card = load_card(options.checkpoint or DEFAULT_CHECKPOINT)
+        return Loaded(random_model(device, dtype), NoiseTokenizer(), card, PUBLISHED, noise=True)
+    checkpoint = open_checkpoint(options.checkpoint)
+    architecture = read_architecture(checkpoint.folder)
+    tokenizer = Tokenizer(checkpoint.folder)  # before the weights: it is quick, and may be missing
+    return Loaded(load_model(checkpoint, device, dtype), tokenizer, checkpoint.card, architecture, noise=False)

@@ -1,0 +1,32 @@
+"""How much of the device's memory the KV cache may take, and how many slots that is worth."""
+
+from __future__ import annotations
+
+import os
+
+import torch
+
+from ocrpress.engines.deepseek.decoder import Decoder
+
+MOST_SLOTS = 256  # beyond, the step takes longer and the pages per second hardly rise
+SLOTS_ON_CPU = 8
+TYPICAL_TOKENS = 2048  # of a page, prompt and answer; the longest may take more, then slots are given up
+OF_FREE_GPU_MEMORY = 0.9
+FOR_ENCODING = 6 * 2**30  # bytes left for the encoder's activations and the decoder's scores
+OF_CPU_MEMORY = 0.25
+
+
+def token_budget(decoder: Decoder) -> int:
+    """Tokens that the KV cache may hold in all, after the weights are in place; 1 or more."""
+    if decoder.device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(decoder.device)
+        usable = max(free * OF_FREE_GPU_MEMORY - FOR_ENCODING, free / 4)
+    else:
+        usable = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * OF_CPU_MEMORY
+    return max(1, int(usable) // decoder.sizes.cache_bytes(decoder.dtype))
+
+
+def fit_slots(decoder: Decoder, budget: int) -> int:
+    """How many slots to open where the user did not say."""
+    most = MOST_SLOTS if decoder.device.type == "cuda" else SLOTS_ON_CPU
+    return max(1, min(most, budget // TYPICAL_TOKENS))

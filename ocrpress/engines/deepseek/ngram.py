@@ -1,0 +1,49 @@
+"""The sliding-window n-gram rule, for all rows at once and without asking the host.
+
+No run of n tokens may occur twice among the last `window` generated tokens, the next one included: what followed an
+earlier occurrence of the last n - 1 tokens is banned (the rule published with DeepSeek-OCR's vLLM recipe).
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def ban_repeats(
+    logits: Tensor, recent: Tensor, ngrams: Tensor, windows: Tensor, exempt: Tensor, longest: int
+) -> Tensor:
+    """The logits with what the rule bans at -inf.
+
+    Args:
+        logits: (rows, vocabulary), float.
+        recent: (rows, lookback), each row's last generated tokens, the newest last, -1 before the first one.
+        ngrams, windows: (rows,), each row's n (0: no rule) and window; neither exceeds `longest` and the lookback.
+        exempt: (vocabulary,), bool: tokens that may repeat always.
+        longest: the largest n of any row.
+    """
+    lookback = recent.shape[1]
+    if longest < 1 or lookback < 1:
+        return logits
+    # Column p asks: is recent[p] what once followed the last n - 1 tokens? Its k-th predecessor is recent[p - k].
+    padded = torch.nn.functional.pad(recent, (longest - 1, 0), value=-1)
+    runs = padded.unfold(1, longest, 1)  # (rows, lookback, longest): runs[:, p, -1 - k] is recent[p - k]
+    ending = padded[:, lookback:]  # (rows, longest - 1): the last longest - 1 tokens
+    back = torch.arange(longest - 1, 0, -1, device=recent.device)  # of runs' columns before the last: k
+    asked = back < ngrams[:, None]
+    alike = ((runs[:, :, :-1] == ending[:, None, :]) | ~asked[:, None, :]).all(dim=2)
+    age = torch.arange(lookback, 0, -1, device=recent.device)  # the newest token has age 1
+    first = age + ngrams[:, None] - 1  # age of the run's first token
+    in_window = (first <= windows[:, None]) & (ngrams[:, None] > 0)
+    candidates = recent.clamp(min=0)
+    banned = alike & in_window & (recent >= 0) & ~exempt[candidates]
+    # A run must lie within what was generated: its first token is no padding.
+    oldest = torch.gather(padded, 1, _first_columns(lookback, longest, ngrams))
+    scores = torch.where(banned & (oldest >= 0), -torch.inf, torch.inf).to(logits.dtype)
+    return logits.scatter_reduce(1, candidates, scores, "amin")
+
+
+def _first_columns(lookback: int, longest: int, ngrams: Tensor) -> Tensor:
+    """Column in the padded tokens of the first token of the run of n that ends at each of `lookback` columns."""
+    columns = torch.arange(lookback, device=ngrams.device) + longest - 1
+    return columns - (ngrams[:, None].clamp(min=1) - 1)

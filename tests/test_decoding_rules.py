@@ -1,0 +1,106 @@
+"""The n-gram rule and the draw, row by row against plain words."""
+
+from __future__ import annotations
+
+import json
+import random
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from ocrpress.document import Decoding  # noqa: E402
+from ocrpress.engines.deepseek.ngram import ban_repeats  # noqa: E402
+from ocrpress.engines.deepseek.sampling import choose, gumbel  # noqa: E402
+from ocrpress.engines.deepseek.slots import Rule, settle  # noqa: E402
+
+GOLDEN = Path(__file__).parent / "golden" / "ngram.json"
+VOCABULARY = 40
+
+
+def banned_together(cases: list[dict], exempt: set[int]) -> list[list[int]]:
+    """What the vectorised rule bans in each case, all cases in one call."""
+    lookback, longest = max(case["window"] for case in cases), max(case["ngram"] for case in cases)
+    recent = torch.tensor([([-1] * lookback + case["ids"])[-lookback:] for case in cases])
+    allowed = torch.zeros(VOCABULARY, dtype=torch.bool)
+    allowed[list(exempt)] = True
+    logits = ban_repeats(
+        torch.zeros(len(cases), VOCABULARY), recent, torch.tensor([case["ngram"] for case in cases]),
+        torch.tensor([case["window"] for case in cases]), allowed, longest,
+    )  # fmt: skip
+    return [sorted((row == -torch.inf).nonzero().flatten().tolist()) for row in logits]
+
+
+def banned_plainly(ids: list[int], ngram: int, window: int, exempt: set[int]) -> list[int]:
+    starts = range(max(0, len(ids) - window), len(ids) - ngram + 1)
+    prefix = ids[len(ids) - ngram + 1 :]
+    return sorted({ids[s + ngram - 1] for s in starts if ngram and ids[s : s + ngram - 1] == prefix} - exempt)
+
+
+def test_the_published_rule_bans_the_same_tokens_in_all_72_cases():
+    cases = json.loads(GOLDEN.read_text())
+    assert len(cases) == 72
+    for exempt in {tuple(case["whitelist"]) for case in cases}:
+        chosen = [case for case in cases if tuple(case["whitelist"]) == exempt]
+        assert banned_together(chosen, set(exempt)) == [sorted(case["banned"]) for case in chosen]
+
+
+def test_rows_of_different_rules_and_lengths_do_not_disturb_each_other():
+    draw = random.Random(0)
+    cases = [
+        {
+            "ids": [draw.randrange(3) for _ in range(draw.randrange(0, 60))],
+            "ngram": draw.randrange(0, 7), "window": draw.randrange(0, 50),
+        }
+        for _ in range(400)
+    ]  # fmt: skip
+    expected = [banned_plainly(case["ids"], case["ngram"], case["window"], {1}) for case in cases]
+    assert banned_together(cases, {1}) == expected
+    assert sum(map(bool, expected)) > 100
+
+
+def test_no_rule_leaves_the_scores_alone():
+    logits = torch.randn(2, 5)
+    zero = torch.zeros(2, dtype=torch.long)
+    recent = torch.zeros(2, 0, dtype=torch.long)
+    assert ban_repeats(logits, recent, zero, zero, torch.zeros(5, dtype=torch.bool), 0) is logits
+
+
+def test_temperature_0_takes_the_likeliest_beside_rows_that_draw():
+    logits = torch.randn(3, 50)
+    seeds = torch.zeros(3, dtype=torch.long)
+    drawn = choose(logits, torch.tensor([0.0, 1.0, 0.0]), seeds, seeds)
+    likeliest = choose(logits, None, seeds, seeds)
+    assert drawn[[0, 2]].tolist() == likeliest[[0, 2]].tolist() == logits.argmax(1)[[0, 2]].tolist()
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_tokens_are_drawn_as_often_as_their_probability_says(temperature):
+    count = 40_000
+    scores = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf])
+    drawn = choose(
+        scores.expand(count, -1), torch.full((count,), temperature), torch.full((count,), 7), torch.arange(count)
+    )
+    found = torch.bincount(drawn, minlength=5) / count
+    assert torch.allclose(found, (scores / temperature).softmax(0), atol=0.01)
+
+
+def test_the_draw_is_the_seed_s_and_position_s_own():
+    seeds, positions = torch.tensor([1, 1, 2, 1]), torch.tensor([5, 5, 5, 6])
+    noise = gumbel(seeds, positions, 1000)
+    assert torch.equal(noise[0], noise[1])
+    assert not torch.equal(noise[0], noise[2])
+    assert not torch.equal(noise[0], noise[3])
+    assert noise.isfinite().all()
+    assert abs(noise.mean() - 0.5772) < 0.05  # Euler's constant
+
+
+def test_noise_is_finite_over_a_whole_vocabulary_and_many_positions():
+    noise = gumbel(torch.arange(64), torch.arange(64) * 131, 129280)
+    assert noise.isfinite().all()
+
+
+def test_a_page_s_own_figures_come_before_the_checkpoint_s():
+    assert settle(Decoding(), 30, 90) == Rule(0.0, 30, 90, 0)
+    assert settle(Decoding(0.5, ngram=0, window=8, seed=3), 30, 90) == Rule(0.5, 0, 8, 3)

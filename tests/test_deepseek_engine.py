@@ -1,0 +1,254 @@
+"""The whole engine on the CPU against transformers' own `generate`, page by page, in float32."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+
+from checkpoints import small_model, write_tokenizer  # noqa: E402
+
+from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
+from ocrpress.engines.base import EngineOptions  # noqa: E402
+from ocrpress.engines.cards import load_card  # noqa: E402
+from ocrpress.engines.deepseek import choose_dtype, find_device, open_deepseek  # noqa: E402
+from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
+from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
+from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
+from ocrpress.errors import EngineError, OcrpressError  # noqa: E402
+from ocrpress.modes import plan  # noqa: E402
+from ocrpress.views import make_views  # noqa: E402
+
+SIZES = {"tiny": (300, 400), "small": (400, 300), "base": (500, 700), "gundam": (700, 500), "large": (600, 800)}
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.set_num_threads(1)  # of so small products, two threads make no haste
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder / "tokenizer.json", 300)
+    return Tokenizer(folder)
+
+
+@pytest.fixture(scope="module")
+def card():
+    card = load_card("deepseek-ocr")
+    return replace(card, generation=replace(card.generation, ngram=3, window=20, exempt=(9, 10)))
+
+
+def page(seed: int, mode: str) -> PageImage:
+    width, height = SIZES[mode]
+    pixels = np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8)
+    return PageImage(seed, Image.fromarray(pixels), width, height)
+
+
+def alone(model, tokenizer, card, request: Request) -> list[int]:
+    """What transformers generates for this page by itself, with the published n-gram rule as a logits processor."""
+    image = request.page.image
+    made = plan(image.width, image.height, request.mode, request.max_tiles)
+    views = pixel_views(make_views(image, made), pin=False)
+    settings = {}
+    if views.tiles is not None:
+        settings = {
+            "pixel_values_local": normalised(views.tiles), "num_local_patches": [len(views.tiles)],
+            "patches_grid": [list(made.grid)],
+        }  # fmt: skip
+    question = tokenizer.encode(card.prompt(request.task))
+    ids = [tokenizer.bos, *[tokenizer.image] * made.sequence_tokens, *question]
+    rule = NgramRule(len(ids), card.generation)
+    with torch.no_grad():
+        output = model.generate(
+            input_ids=torch.tensor([ids]), pixel_values=normalised(views.overview[None]), **settings,
+            max_new_tokens=request.decoding.max_tokens, do_sample=False, logits_processor=[rule],
+            eos_token_id=None if request.decoding.ignore_end else tokenizer.end, pad_token_id=2,
+        )  # fmt: skip
+    tokens = output[0, len(ids) :].tolist()
+    ended = tokenizer.end in tokens and not request.decoding.ignore_end
+    return tokens[: tokens.index(tokenizer.end)] if ended else tokens
+
+
+def normalised(views):
+    return views.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+class NgramRule:
+    """The published rule over generated tokens, written plainly."""
+
+    def __init__(self, prompt: int, generation) -> None:
+        self.prompt, self.rule = prompt, generation
+
+    def __call__(self, ids, scores):
+        n, window, made = self.rule.ngram, self.rule.window, ids[0, self.prompt :].tolist()
+        for start in range(max(0, len(made) - window), len(made) - n + 1):
+            if made[start : start + n - 1] == made[len(made) - n + 1 :]:
+                token = made[start + n - 1]
+                if token not in self.rule.exempt:
+                    scores[0, token] = -torch.inf
+        return scores
+
+
+def test_24_pages_of_mixed_modes_and_lengths_in_5_slots_equal_generate_on_each_alone(model, tokenizer, card):
+    draw = random.Random(3)
+    modes = ["tiny"] * 10 + ["small"] * 7 + ["base"] * 3 + ["gundam"] * 3 + ["large"]
+    draw.shuffle(modes)
+    tasks = ["markdown", "text", "locate=the total"]
+    requests = [
+        Request(
+            index, page(index, mode), mode, tasks[index % 3], max_tiles=4,
+            decoding=Decoding(max_tokens=draw.choice([1, 2, 7, 20, 40]), ignore_end=index % 4 == 0),
+        )
+        for index, mode in enumerate(modes)
+    ]  # fmt: skip
+    expected = {request.key: alone(model, tokenizer, card, request) for request in requests}
+    engine = DeepseekEngine(model, tokenizer, card, slots=5)
+    answers = {completion.key: completion for completion in engine.read(requests)}
+    assert set(answers) == set(expected)
+    for request in requests:
+        answer = answers[request.key]
+        assert answer.text == tokenizer.decode(expected[request.key]), request
+        assert answer.output_tokens == len(expected[request.key])
+        full = len(expected[request.key]) == request.decoding.max_tokens
+        assert answer.stop == ("length" if full else "end")
+        assert answer.form == "markup"
+        assert answer.plan.mode == request.mode
+        assert set(answer.seconds) == {"views", "encode", "prefill", "decode"}
+    assert engine.scheduler.tally.tokens == sum(map(len, expected.values()))
+
+
+@pytest.fixture(scope="module")
+def small():
+    return small_model(context=400)
+
+
+def small_engine(small, slots: int = 3) -> DeepseekEngine:
+    return DeepseekEngine(small, NoiseTokenizer(300), load_card("deepseek-ocr"), slots)
+
+
+def ask(key: int, tokens: int = 8, mode: str = "tiny", size: tuple[int, int] = (80, 100)) -> Request:
+    image = Image.effect_noise(size, 60).convert("RGB")
+    return Request(key, PageImage(key, image, *size), mode, decoding=Decoding(max_tokens=tokens, ignore_end=True))
+
+
+def test_pages_that_cannot_be_read_are_errors_of_their_own(small):
+    requests = [
+        ask(0), ask(1, mode="large"), ask(2, mode="native"), replace(ask(3), task="locate=a=b"), ask(4, tokens=10_000),
+        replace(ask(5), task="locate"),
+    ]  # fmt: skip
+    answers = {answer.key: answer for answer in small_engine(small).read(requests)}
+    assert [answers[key].stop for key in range(6)] == ["length", "error", "error", "length", "length", "error"]
+    assert "the model's context holds 400" in answers[1].error
+    assert "native" in answers[2].error
+    assert "locate=WHAT" in answers[5].error
+    assert answers[4].output_tokens > 300  # prompt and answer together fill the context
+
+
+def test_a_model_that_gives_nan_fails_its_pages_not_the_run():
+    model = small_model(context=400)
+    model.model.image_newline.data.fill_(torch.nan)
+    answers = list(small_engine(model).read([ask(key) for key in range(4)]))
+    assert sorted(answer.key for answer in answers) == [0, 1, 2, 3]
+    assert all(answer.stop == "error" and "not finite" in answer.error for answer in answers)
+
+
+def test_answers_come_while_requests_are_still_being_made(small):
+    engine = small_engine(small)
+    made = []
+
+    def requests():
+        for key in range(60):
+            made.append(key)
+            yield ask(key, tokens=1 + key % 5)
+
+    answered = 0
+    for answer in engine.read(requests()):
+        answered += 1
+        assert len(made) <= answered + engine.capabilities.in_flight
+        assert answer.key in made
+    assert answered == 60
+
+
+def test_an_error_of_the_source_comes_after_what_was_under_way(small):
+    def requests():
+        yield from (ask(key) for key in range(7))
+        raise OSError("the disk went away")
+
+    answers = []
+    with pytest.raises(OSError, match="went away"):
+        answers.extend(answer.key for answer in small_engine(small).read(requests()))
+    assert sorted(answers) == list(range(7))
+
+
+def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small):
+    engine = small_engine(small)
+    reading = engine.read(ask(key, tokens=50) for key in range(100))
+    next(reading)
+    reading.close()
+    assert engine.scheduler.active == 0
+    assert sorted(answer.key for answer in engine.read([ask(200), ask(201)])) == [200, 201]
+    names = [thread.name for thread in threading.enumerate()]
+    deadline = time.monotonic() + 5
+    while any(name.startswith("ocrpress-") for name in names) and time.monotonic() < deadline:
+        names = [thread.name for thread in threading.enumerate()]
+    assert not any(name.startswith("ocrpress-") for name in names)
+    engine.close()
+    engine.close()
+
+
+def test_no_memory_to_encode_many_pages_encodes_fewer(small, monkeypatch):
+    engine = small_engine(small, slots=4)
+    whole, sizes = engine._encoder.encode, []
+
+    def encode(pages):
+        sizes.append(len(pages))
+        if len(pages) > 1 or pages[0].plan.mode == "small":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return whole(pages)
+
+    monkeypatch.setattr(engine._encoder, "encode", encode)
+    requests = [ask(key, mode="small" if key == 2 else "tiny") for key in range(6)]
+    answers = {answer.key: answer for answer in engine.read(requests)}
+    assert {key for key, answer in answers.items() if answer.stop == "error"} == {2}
+    assert "not enough memory" in answers[2].error
+    assert len(answers) == 6
+    assert max(sizes) > 1
+
+
+def test_the_same_seed_draws_the_same_text_and_a_retry_another(small):
+    def text(seed: int) -> str:
+        wanted = Decoding(temperature=0.9, max_tokens=20, seed=seed, ignore_end=True)
+        return next(small_engine(small).read([replace(ask_same(), decoding=wanted)])).text
+
+    def ask_same() -> Request:
+        return Request(0, PageImage(0, Image.new("RGB", (80, 100), "white"), 80, 100), "tiny")
+
+    assert text(1) == text(1)
+    assert text(1) != text(2)
+
+
+@pytest.mark.parametrize("device", ["cuda:77", "tpu?", "mps", "cuda"])
+def test_a_device_that_is_not_there_is_one_line(device):
+    if device == "cuda" and torch.cuda.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(EngineError, match="device"):
+        find_device(device)
+
+
+def test_the_processor_decides_the_arithmetic():
+    assert choose_dtype(find_device("cpu")) in (torch.float32, torch.bfloat16)
+
+
+def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(OcrpressError, match="no_such"):
+        open_deepseek(EngineOptions(checkpoint=str(tmp_path / "no_such"), device="cpu"))

@@ -1,0 +1,263 @@
+"""Slots, cache and scheduler over a small decoder, held against transformers' own `generate` on each prompt alone."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from checkpoints import small_model  # noqa: E402
+
+from ocrpress.engines.deepseek import scheduler as scheduling  # noqa: E402
+from ocrpress.engines.deepseek.decoder import Decoder  # noqa: E402
+from ocrpress.engines.deepseek.scheduler import NO_MEMORY, NOT_FINITE, Job, Scheduler  # noqa: E402
+from ocrpress.engines.deepseek.slots import Rule, Slots  # noqa: E402
+from ocrpress.errors import EngineError  # noqa: E402
+
+END = 1
+GREEDY = Rule()
+NO_LIMIT = 10**9
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.set_num_threads(1)
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def decoder(model):
+    return Decoder(model)
+
+
+def prompts(count: int, seed: int = 0, longest: int = 90) -> list[torch.Tensor]:
+    draw = random.Random(seed)
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randint(11, 300, (draw.randint(3, longest),), generator=generator) for _ in range(count)]
+
+
+def make_job(decoder, key: int, prompt, tokens: int, rule: Rule = GREEDY, ignore_end: bool = True) -> Job:
+    return Job(key, decoder.embed(prompt), rule, tokens, ignore_end)
+
+
+KNOWN: dict[tuple[int, ...], list[int]] = {}
+
+
+def generated(model, prompt, tokens: int) -> list[int]:
+    """What transformers generates; of the same prompt, a shorter answer is the start of a longer one."""
+    key = (id(model), *prompt.tolist())
+    if len(KNOWN.get(key, ())) < tokens:
+        with torch.no_grad():
+            output = model.generate(
+                input_ids=prompt[None], max_new_tokens=tokens, do_sample=False, eos_token_id=None, pad_token_id=2
+            )
+        KNOWN[key] = output[0, len(prompt) :].tolist()
+    return KNOWN[key][:tokens]
+
+
+def run(scheduler: Scheduler, jobs: list[Job]) -> dict[int, scheduling.Answer]:
+    answers = {}
+    jobs = list(jobs)
+    for _ in range(100_000):
+        admitted, jobs = jobs[: scheduler.free], jobs[scheduler.free :]
+        scheduler.admit(admitted)
+        for answer in scheduler.advance():
+            assert answer.key not in answers
+            answers[answer.key] = answer
+        jobs = scheduler.take_returned() + jobs
+        if not jobs and not scheduler.active:
+            return answers
+    raise AssertionError("the scheduler never ends")
+
+
+def make(decoder, slots: int, capacity: int = 256, budget: int = NO_LIMIT, limit: int = 8192) -> Scheduler:
+    return Scheduler(Slots(decoder, slots, capacity), END, budget, limit)
+
+
+@pytest.mark.parametrize("slots", [1, 3, 8])
+def test_every_token_equals_generate_on_each_prompt_alone(model, decoder, slots):
+    draw = random.Random(slots)
+    texts = prompts(9)
+    lengths = [draw.choice([1, 2, 5, 20, 40]) for _ in texts]
+    jobs = [make_job(decoder, key, text, tokens) for key, (text, tokens) in enumerate(zip(texts, lengths, strict=True))]
+    answers = run(make(decoder, slots, capacity=16), jobs)
+    for key, (text, tokens) in enumerate(zip(texts, lengths, strict=True)):
+        assert list(answers[key].tokens) == generated(model, text, tokens)
+        assert answers[key].stop == "length"
+
+
+def test_reference_sliding_window_attention_equals_generate():
+    model = small_model("reference_sliding_attention", window=12)
+    decoder = Decoder(model)
+    texts = prompts(4, seed=7)
+    answers = run(make(decoder, 2), [make_job(decoder, key, text, 40) for key, text in enumerate(texts)])
+    for key, text in enumerate(texts):
+        assert list(answers[key].tokens) == generated(model, text, 40)
+
+
+def test_a_sequence_that_ends_by_itself_stops_without_the_end_token(model, decoder):
+    text = prompts(1, seed=2)[0]
+    tokens = generated(model, text, 40)
+    end = tokens[25]
+    scheduler = Scheduler(Slots(decoder, 2, 256), end, NO_LIMIT, 8192)
+    answer = run(scheduler, [make_job(decoder, 0, text, 40, ignore_end=False)])[0]
+    assert answer.stop == "end"
+    assert list(answer.tokens) == tokens[: tokens.index(end)]
+
+
+def test_a_slot_is_refilled_at_once_so_that_no_step_is_wasted(decoder):
+    draw = random.Random(1)
+    jobs = [make_job(decoder, key, text, draw.randint(5, 60)) for key, text in enumerate(prompts(30, longest=9))]
+    scheduler = make(decoder, 4)
+    run(scheduler, jobs)
+    tally = scheduler.tally
+    assert tally.tokens == sum(job.max_tokens for job in jobs)
+    # The first token of each comes from its prefill; the one that ends it is not stepped again.
+    assert tally.active_steps == tally.tokens - len(jobs) + sum(job.max_tokens == 1 for job in jobs)
+    assert tally.slot_steps == tally.active_steps
+
+
+def test_the_answer_does_not_depend_on_slots_or_neighbours_even_when_drawn(decoder):
+    texts = prompts(6, seed=4)
+    jobs = [
+        make_job(decoder, key, text, 30, Rule(temperature=0.8, seed=min(4, key)))
+        for key, text in enumerate([*texts[:5], texts[4]])
+    ]
+    together = run(make(decoder, 6), jobs)
+    apart = {job.key: run(make(decoder, 1), [job])[job.key] for job in jobs}
+    assert {key: answer.tokens for key, answer in together.items()} == {
+        key: answer.tokens for key, answer in apart.items()
+    }
+    assert together[4].tokens == together[5].tokens
+    other = run(make(decoder, 1), [replace(jobs[4], rule=Rule(temperature=0.8, seed=99))])[4]
+    assert other.tokens != together[4].tokens
+
+
+def test_rows_with_and_without_an_ngram_rule_share_a_step(model, decoder):
+    texts = prompts(3, seed=5)
+    rules = [Rule(), Rule(ngram=2, window=50), Rule(ngram=3, window=10)]
+    answers = run(
+        make(decoder, 3),
+        [make_job(decoder, key, text, 60, rule) for key, (text, rule) in enumerate(zip(texts, rules, strict=True))],
+    )
+    assert list(answers[0].tokens) == generated(model, texts[0], 60)
+    pairs = list(zip(answers[1].tokens, answers[1].tokens[1:], strict=False))
+    assert all(pair not in pairs[max(0, index - 48) : index] for index, pair in enumerate(pairs))
+
+
+def test_a_long_sequence_gets_a_larger_slot_at_the_price_of_others_which_lose_nothing(model, decoder):
+    texts = prompts(6, seed=8, longest=20)
+    lengths = [150, 20, 25, 20, 30, 22]
+    jobs = [make_job(decoder, key, text, tokens) for key, (text, tokens) in enumerate(zip(texts, lengths, strict=True))]
+    scheduler = make(decoder, 4, capacity=32, budget=4 * 32)
+    answers = run(scheduler, jobs)
+    for key, (text, tokens) in enumerate(zip(texts, lengths, strict=True)):
+        assert list(answers[key].tokens) == generated(model, text, tokens)
+    assert scheduler.tally.restarts > 0
+    # The long one is gone: the slots come back.
+    run(scheduler, [make_job(decoder, 10 + key, text, 20) for key, text in enumerate(texts)])
+    assert scheduler._slots.count == 4
+
+
+def test_prompt_and_answer_never_pass_the_limit(decoder):
+    scheduler = make(decoder, 2, capacity=32, limit=100)
+    text = prompts(1, seed=1, longest=30)[0]
+    answer = run(scheduler, [make_job(decoder, 0, text, 100 - len(text))])[0]
+    assert len(answer.tokens) == 100 - len(text)
+    assert scheduler._slots.capacity <= 100
+
+
+def break_above(rows: int, monkeypatch, slots: Slots, name: str, every: int = 1) -> None:
+    """Every so many calls of a method of the slots run out of memory if they are for more than so many rows."""
+    whole, calls = getattr(slots, name), []
+
+    def breaking(given, *rest):
+        size = rest[0] if name == "resize" else len(given) if name == "prefill" else given
+        calls.append(size)
+        if size > rows and len(calls) % every == 0:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        whole(given, *rest)
+
+    monkeypatch.setattr(slots, name, breaking)
+
+
+@pytest.mark.parametrize(
+    ("names", "every", "stride"),
+    [(["step"], 1, 1), (["prefill"], 1, 1), (["resize", "reset"], 1, 1), (["step"], 7, 4)],
+    ids=["step", "prefill", "resize", "between two looks"],
+)
+def test_out_of_memory_halves_the_slots_and_goes_on(model, decoder, monkeypatch, names, every, stride):
+    texts = prompts(7, seed=6, longest=20)
+    slots = Slots(decoder, 8, 32)
+    for name in names:
+        break_above(2, monkeypatch, slots, name, every)
+    scheduler = Scheduler(slots, END, NO_LIMIT, 8192)
+    scheduler._stride = stride
+    answers = run(scheduler, [make_job(decoder, key, text, 30) for key, text in enumerate(texts)])
+    for key, text in enumerate(texts):
+        assert list(answers[key].tokens) == generated(model, text, 30), key
+    assert slots.count <= 2
+
+
+def test_with_one_slot_left_and_no_memory_the_page_fails_and_the_next_is_tried(decoder, monkeypatch):
+    slots = Slots(decoder, 2, 256)
+    prefill = slots.prefill
+
+    def fail(rows, given, rules):
+        if any(len(prompt) > 10 for prompt in given):
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        prefill(rows, given, rules)
+
+    monkeypatch.setattr(slots, "prefill", fail)
+    short, long = torch.arange(20, 25), torch.arange(20, 60)
+    scheduler = Scheduler(slots, END, NO_LIMIT, 8192)
+    answers = run(scheduler, [make_job(decoder, 0, long, 5), make_job(decoder, 1, short, 5)])
+    assert (answers[0].stop, answers[0].error) == ("error", NO_MEMORY)
+    assert answers[1].stop == "length"
+
+
+def test_no_memory_for_a_single_slot_is_an_engine_error(decoder, monkeypatch):
+    slots = Slots(decoder, 4, 32)
+
+    def fail(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(slots, "resize", fail)
+    monkeypatch.setattr(slots, "reset", fail)
+    with pytest.raises(EngineError, match="no memory for one slot"):
+        run(Scheduler(slots, END, NO_LIMIT, 8192), [make_job(decoder, 0, torch.arange(20, 30), 100)])
+
+
+def test_scores_that_are_not_finite_end_the_page_with_an_error_and_spare_the_others(model, decoder):
+    texts = prompts(3, seed=9)
+    jobs = [make_job(decoder, key, text, 20) for key, text in enumerate(texts)]
+    jobs[1] = replace(jobs[1], prompt=jobs[1].prompt * torch.nan)
+    answers = run(make(decoder, 3), jobs)
+    assert (answers[1].stop, answers[1].error) == ("error", NOT_FINITE)
+    for key in (0, 2):
+        assert list(answers[key].tokens) == generated(model, texts[key], 20)
+    # The slot that held NaN serves the next page well.
+    scheduler = make(decoder, 1)
+    assert run(scheduler, [jobs[1]])[1].stop == "error"
+    assert list(run(scheduler, [jobs[2]])[2].tokens) == generated(model, texts[2], 20)
+
+
+def test_several_steps_between_two_looks_give_the_same_answers(model, decoder):
+    texts = prompts(7, seed=10)
+    scheduler = make(decoder, 3)
+    scheduler._stride = 8
+    answers = run(scheduler, [make_job(decoder, key, text, 10 + 7 * key) for key, text in enumerate(texts)])
+    for key, text in enumerate(texts):
+        assert list(answers[key].tokens) == generated(model, text, 10 + 7 * key)
+
+
+def test_clearing_leaves_empty_slots(decoder):
+    scheduler = make(decoder, 3)
+    scheduler.admit([make_job(decoder, key, text, 50) for key, text in enumerate(prompts(3))])
+    scheduler.advance()
+    scheduler.clear()
+    assert (scheduler.active, scheduler.free) == (0, 3)
+    assert scheduler.advance() == []
