@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ocrpress.document import Block, Document, PageResult
+    from ocrpress.engines.base import EngineOptions
     from ocrpress.errors import OcrpressError
     from ocrpress.modes import MODES, Plan, plan
     from ocrpress.pipeline import Options, convert, stream
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Block": "document", "Document": "document", "PageResult": "document", "OcrpressError": "errors", "MODES": "modes",
-    "Plan": "modes", "plan": "modes", "Options": "pipeline", "convert": "pipeline", "stream": "pipeline",
-    "render": "writers",
+    "Block": "document", "Document": "document", "EngineOptions": "engines.base", "PageResult": "document",
+    "OcrpressError": "errors", "MODES": "modes", "Plan": "modes", "plan": "modes", "Options": "pipeline",
+    "convert": "pipeline", "stream": "pipeline", "render": "writers",
 }  # fmt: skip
 
 __all__ = [
-    "MODES", "Block", "Document", "OcrpressError", "Options", "PageResult", "Plan", "convert", "plan", "render",
-    "stream",
+    "MODES", "Block", "Document", "EngineOptions", "OcrpressError", "Options", "PageResult", "Plan", "convert", "plan",
+    "render", "stream",
 ]  # fmt: skip
 
 

@@ -12,8 +12,10 @@ from pdfmaker import Page, make_pdf, make_text_pdf, text
 from PIL import Image
 
 from ocrpress.__main__ import main
+from ocrpress.cli.choose import choose_engine
 from ocrpress.cli.inputs import expand, output_stems
-from ocrpress.engines.fake import FakeEngine
+from ocrpress.engines.base import EngineOptions
+from ocrpress.engines.fake import FakeEngine, script
 
 
 def test_text_goes_to_stdout_and_nothing_else_does(ocrpress, pdf):
@@ -225,7 +227,7 @@ def test_pages_that_were_finished_before_the_engine_broke_are_written(tmp_path, 
                     raise RuntimeError("the driver is gone")
                 yield completion
 
-    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name: Breaking())
+    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name, options: Breaking())
     sources = [str(pdf), str(pdf.with_name("copy.pdf"))][:inputs]
     for source in sources[1:]:
         Path(source).write_bytes(pdf.read_bytes())
@@ -237,3 +239,126 @@ def test_pages_that_were_finished_before_the_engine_broke_are_written(tmp_path, 
         text = (tmp_path / "out" / f"{Path(source).stem}.md").read_text()
         assert "Page 2 is" in text
         assert text.endswith("<!-- incomplete: 2 of 3 pages -->\n")
+
+
+def opened_with(monkeypatch, engine):
+    """The names and options that engines are opened with; each is this one."""
+    given = []
+
+    def open_engine(name, options):
+        given.append((name, options))
+        return engine
+
+    monkeypatch.setattr("ocrpress.cli.batch.open_engine", open_engine)
+    return given
+
+
+def test_options_of_the_model_reach_engine_and_pipeline(tmp_path, pdf, monkeypatch, capsys):
+    asked = []
+
+    def read_as(request):
+        asked.append((request.task, request.decoding.max_tokens, request.attempt))
+        raise ValueError("NaN")
+
+    given = opened_with(monkeypatch, FakeEngine(read_as, sampling=True, modes=("base", "large")))
+    monkeypatch.setenv("OCRPRESS_API_KEY", "secret")
+    out = f"{tmp_path}/out.md"
+    model = ["--checkpoint", "mine", "--device", "cuda:1", "--slots", "3", "--max-tokens", "77", "--fallback", "none"]
+    assert main(["convert", str(pdf), "-o", out, "--engine", "deepseek", "--task", "text", *model]) == 1
+    assert given[-1] == ("deepseek", EngineOptions(checkpoint="mine", device="cuda:1", slots=3))
+    assert asked == [("text", 77, attempt) for _ in range(3) for attempt in (1, 2)]
+    asked.clear()
+    server = ["--url", "localhost:8000", "--model", "m", "--timeout", "9", "--no-retries", "--fallback", "none"]
+    assert main(["convert", str(pdf), "-o", out, "--engine", "server", "--task", "locate=the seal", *server]) == 1
+    assert given[-1] == ("server", EngineOptions(url="localhost:8000", model="m", timeout=9.0, api_key="secret"))
+    assert asked == [("locate=the seal", None, 1)] * 3
+    main(["convert", str(pdf), "-o", out, "--engine", "server", *server, "--api-key", "given"])
+    assert given[-1][1].api_key == "given"
+    assert "secret" not in capsys.readouterr().err
+
+
+def test_pages_that_were_rejected_are_reported_and_the_exit_code_says_so(tmp_path, pdf, monkeypatch, capsys):
+    loop = script("One line.\n\n" + "and on " * 400)
+    opened_with(monkeypatch, FakeEngine(loop, sampling=True, modes=("base",), name="deepseek"))
+    command = ["convert", str(pdf), "--engine", "deepseek", "--retries", "1", "--format", "json"]
+    assert main([*command, "--fallback", "none"]) == 1
+    out, err = capsys.readouterr()
+    assert "3 of 3 pages failed (1-3; page 1: 2 answers of deepseek were rejected" in err
+    assert {len(page["attempts"]) for page in json.loads(out)["pages"]} == {2}
+    opened = []
+    monkeypatch.setattr(
+        "ocrpress.pipeline.substitute.open_engine", lambda name: opened.append(name) or FakeEngine(name=name)
+    )
+    assert main(command) == 0
+    out, err = capsys.readouterr()
+    assert {page["engine"] for page in json.loads(out)["pages"]} == {"rapid"}
+    assert "page 1: read by the engine rapid instead" in err
+    assert opened == ["rapid"]
+
+
+def test_one_substitute_serves_all_documents(tmp_path, pdf, monkeypatch):
+    opened_with(monkeypatch, FakeEngine(script(ValueError("NaN")), sampling=True, modes=("base",)))
+    opened = []
+    monkeypatch.setattr(
+        "ocrpress.pipeline.substitute.open_engine", lambda name: opened.append(name) or FakeEngine(name=name)
+    )
+    copy = pdf.with_name("copy.pdf")
+    copy.write_bytes(pdf.read_bytes())
+    assert main(["convert", str(pdf), str(copy), "--engine", "deepseek", "-o", f"{tmp_path}/out/", "--quiet"]) == 0
+    assert opened == ["rapid"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--engine", "rapid", "--url", "localhost"], ["rapid has no use for --url", "--engine server"]),
+        (["--engine", "fake", "--no-retries"], ["fake has no use for --retries", "--engine deepseek or"]),
+        (["--engine", "deepseek", "--timeout", "3"], ["deepseek has no use for --timeout", "--engine server"]),
+        (["--engine", "server", "--device", "cpu"], ["server has no use for --device", "--engine deepseek"]),
+        (["--checkpoint", "none-such"], ["rapid (auto: ", "no use for --checkpoint", "none-such"]),
+        (["--engine", "rapid", "--task", "text"], ["unknown task of engine rapid 'text'", "markdown"]),
+        (["--engine", "deepseek", "--task", "markdwn"], ["'markdwn'", "did you mean 'markdown'"]),
+        (["--engine", "server", "--task", "locate"], ["locate=WHAT"]),
+        (["--engine", "server", "--slots", "0"], ["--slots", "1 or more"]),
+        (["--engine", "deepseek", "--retries", "-1"], ["retries", "0 or more"]),
+        (["--engine", "deepseek", "--max-tokens", "0"], ["max_tokens", "1 or more"]),
+        (["--engine", "deepseek", "--fallback", "rapd"], ["unknown fallback 'rapd'", "did you mean 'rapid'"]),
+        (["--engine", "deepseek", "--timeout", "long"], ["--timeout", "'long'"]),
+    ],
+)
+def test_options_that_the_engine_has_no_use_for_are_refused(pdf, monkeypatch, capsys, arguments, words):
+    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name, options: pytest.fail("opened"))
+    assert main(["convert", str(pdf), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    for word in words:
+        assert word in err
+
+
+@pytest.mark.parametrize(
+    ("present", "gpu", "engine", "words"),
+    [
+        (False, True, "rapid", "the checkpoint mine for deepseek is not on this machine"),
+        (True, False, "rapid", "no CUDA GPU"),
+        (True, None, "rapid", "torch for deepseek is not"),
+        (True, True, "deepseek", "the checkpoint mine and a GPU (NVIDIA H100) are here"),
+    ],
+)
+def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, present, gpu, engine, words):
+    class Cuda:
+        is_available = staticmethod(lambda: bool(gpu))
+        get_device_name = staticmethod(lambda: "NVIDIA H100")
+
+    if present:
+        torch = type("torch", (), {"cuda": Cuda}) if gpu is not None else None
+        monkeypatch.setitem(sys.modules, "torch", torch)
+    else:
+        monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
+    asked = []
+    monkeypatch.setattr("ocrpress.engines.deepseek.checkpoint.is_present", lambda name: asked.append(name) or present)
+    given = {} if engine == "rapid" else {"checkpoint": "mine"}
+    choice = choose_engine("auto", given)
+    assert asked == [given.get("checkpoint", "deepseek-ocr")]
+    assert choice.name == engine
+    assert words.replace("mine", asked[0]) in choice.why
+    assert choose_engine("server", {"url": "x"}).why == ""

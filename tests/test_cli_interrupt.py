@@ -21,7 +21,7 @@ def read_as(request):
     print("page", request.page.number, file=sys.stderr, flush=True)
     return describe(request)
 
-ocrpress.cli.batch.open_engine = lambda name: FakeEngine(read_as, seconds=0.2)
+ocrpress.cli.batch.open_engine = lambda name, options: FakeEngine(read_as, seconds=0.2)
 from ocrpress.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

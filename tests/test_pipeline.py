@@ -15,7 +15,7 @@ from ocrpress.document import Completion, PageImage, Region, Request
 from ocrpress.engines.fake import FakeEngine
 from ocrpress.errors import EngineError, OutputError, UsageError
 from ocrpress.pipeline import Options, convert, open_reading, stream
-from ocrpress.quality import has_ink
+from ocrpress.quality.ink import has_ink
 from ocrpress.sources import SourceOptions
 from ocrpress.sources.image import ImageSource
 

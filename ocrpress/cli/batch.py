@@ -10,11 +10,13 @@ from ocrpress.cli.progress import progress
 from ocrpress.cli.say import say, say_error
 from ocrpress.engines import open_engine
 from ocrpress.errors import EngineError, OutputError
-from ocrpress.pipeline import Options, open_reading
+from ocrpress.pipeline import Options, Substitute, open_reading
+from ocrpress.quality.ladder import NO_FALLBACK
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ocrpress.cli.choose import Choice
     from ocrpress.cli.signals import Interruption
     from ocrpress.cli.sinks import Sink
     from ocrpress.document import Document, PageResult
@@ -28,20 +30,21 @@ class Batch:
 
     Args:
         inputs: paths, "-" for stdin.
-        engine_name, why: the engine, and why it was chosen; empty if the user chose it.
+        engine: its name, how it is opened, and why it was chosen (empty if the user chose it).
         quiet: no progress, no word about what went well.
         debug: tracebacks of inputs that fail while others go on.
     """
 
     inputs: Sequence[str]
     options: Options
-    engine_name: str
-    why: str
+    engine: Choice
     sink: Sink
     interruption: Interruption
     quiet: bool = False
     debug: bool = False
     _engine: Engine | None = None
+    _substitute: Substitute | None = None
+    _announced: bool = False
     _broken: Exception | None = None
     _written: int = 0
     _page_failed: bool = False
@@ -56,6 +59,8 @@ class Batch:
             OcrpressError: there is one input, and it cannot be read.
         """
         stems = output_stems(self.inputs)
+        if self.options.fallback != NO_FALLBACK:
+            self._substitute = Substitute(self.options.fallback)  # one for all documents, opened when it is needed
         try:
             try:
                 for index, path in enumerate(self.inputs):
@@ -64,8 +69,9 @@ class Batch:
             finally:
                 self.sink.finish()
         finally:
-            if self._engine:
-                self._engine.close()
+            for opened in (self._engine, self._substitute):
+                if opened:
+                    opened.close()
         return self._exit_code()
 
     def _convert(self, index: int, path: str, stem: str) -> None:
@@ -99,9 +105,9 @@ class Batch:
         complete = False
         try:
             self.interruption.start()
-            self._engine = self._engine or open_engine(self.engine_name)
+            self._engine = self._engine or open_engine(self.engine.name, self.engine.options)
             options = replace(self.options, figures_base=self.sink.folder, figures_prefix=stem)
-            with open_reading(path, self._engine, options) as reading:
+            with open_reading(path, self._engine, options, self._substitute) as reading:
                 self._announce()
                 with progress(reading.name, reading.page_count, self.quiet) as bar:
                     for page in reading:
@@ -122,9 +128,9 @@ class Batch:
         return reading.document(tuple(pages), complete or len(pages) == reading.page_count)
 
     def _announce(self) -> None:
-        if self.why and not self.quiet:
-            say(f"engine {self.engine_name}: {self.why}")
-        self.why = ""
+        if self.engine.why and not self.quiet and not self._announced:
+            say(f"engine {self.engine.name}: {self.engine.why}")
+        self._announced = True
 
     def _summarise(self, document: Document) -> None:
         """At most one line each about an interruption, failed pages, and warnings."""

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ocrpress.cli.choose import AUTO, choose_engine
+from ocrpress.cli.choose import API_KEY, AUTO, HEEDED, choose_engine
 from ocrpress.cli.parser import add_debug
 from ocrpress.engines import ENGINES
+from ocrpress.engines.base import EngineOptions
+from ocrpress.engines.cards import TASKS
 from ocrpress.modes import MODES, NATIVE, get_mode
+from ocrpress.quality.ladder import FALLBACKS, Ladder
 from ocrpress.sources.base import RENDERERS, SourceOptions
 from ocrpress.writers import FORMATS, PAGE_BREAKS, WriterOptions, check_format
 
@@ -18,7 +22,10 @@ if TYPE_CHECKING:
     from ocrpress.pipeline import Options
 
 # What the library calls an option, where the command line has a longer story to tell about it.
-PASSED_ON = ("mode", "dpi", "pages", "password", "renderer", "figures", "max_tiles", "workers")
+PASSED_ON = (
+    "mode", "task", "dpi", "pages", "password", "renderer", "figures", "max_tiles", "workers", "max_tokens", "retries",
+    "fallback",
+)  # fmt: skip
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
@@ -44,19 +51,45 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
     add("--page-breaks", metavar="B", default=PAGE_BREAKS[0], help=f"{' or '.join(PAGE_BREAKS)} (default: %(default)s)")
     add("--max-tiles", type=int, metavar="N", help=f"of the gundam modes (default: {SourceOptions.max_tiles})")
     add("--workers", type=int, metavar="N", help=f"processes that render PDF pages (default: {SourceOptions.workers})")
+    _add_model(parser.add_argument_group("options of the engines deepseek and server").add_argument)
     add("--quiet", action="store_true", default=False, help="no progress and no warnings on stderr")
     add_debug(parser)
 
 
+def _add_model(add: Callable[..., object]) -> None:
+    """Options of the engines that have a model which chooses tokens."""
+    add("--task", metavar="T", help=f"{', '.join(TASKS[:-1])}, {TASKS[-1]}=WHAT (default: {TASKS[0]})")
+    add("--checkpoint", metavar="C", help="a name that 'ocrpress models' lists, a folder, or a hub id (owner/name)")
+    add("--device", metavar="D", help=f"auto, cpu, cuda or cuda:N; of deepseek (default: {EngineOptions.device})")
+    add("--slots", type=int, metavar="N", help="pages decoded side by side (default: what fits)")
+    add("--max-tokens", type=int, metavar="N", help="longest answer to a page (default: the checkpoint's)")
+    add("--url", metavar="URL", help="of the endpoint, like http://localhost:8000/v1; of server")
+    add("--model", metavar="NAME", help="the endpoint's name for its model (default: it is asked); of server")
+    add("--api-key", metavar="KEY", help=f"of the endpoint; better: the variable {API_KEY}; of server")
+    add(
+        "--timeout",
+        type=float,
+        metavar="S",
+        help=f"seconds for an answer (default: {EngineOptions.timeout:g}); of server",
+    )
+    add("--retries", type=int, metavar="N", help=f"further tries at a page (default: {Ladder.retries})")
+    add("--no-retries", dest="retries", action="store_const", const=0, help="take the first answer or none")
+    add(
+        "--fallback",
+        metavar="E",
+        help=f"reads what this engine cannot: {' or '.join(FALLBACKS)} (default: {Ladder.fallback})",
+    )
+
+
 def run(args: argparse.Namespace) -> int:
     """Convert; returns the exit code. All that can be refused is refused before the engine is opened."""
-    engine, why = choose_engine(args.engine)
+    engine = choose_engine(args.engine, vars(args))
     check_format(args.format)
     writing = WriterOptions(args.keep_furniture, args.page_breaks)
     given = {name: getattr(args, name) for name in PASSED_ON if hasattr(args, name)}
     if "mode" in given:
         get_mode(given["mode"])
-    options = check_reading(given)
+    options = check_reading(given, engine.name)
 
     from ocrpress.cli.batch import Batch
     from ocrpress.cli.inputs import expand
@@ -69,16 +102,17 @@ def run(args: argparse.Namespace) -> int:
     if options.figures:
         check_folder(options.figures)
     with Interruption() as interruption:
-        return Batch(inputs, options, engine, why, sink, interruption, args.quiet, args.debug).run()
+        return Batch(inputs, options, engine, sink, interruption, args.quiet, args.debug).run()
 
 
-def check_reading(given: dict[str, Any]) -> Options:
+def check_reading(given: dict[str, Any], engine: str) -> Options:
     """The pipeline's options. Raises UsageError for one that no document could be read with."""
-    from ocrpress.pipeline import make_options
+    from ocrpress.pipeline import check_task, make_options
     from ocrpress.sources.checks import check_options
     from ocrpress.sources.pages import parse_ranges
 
     options = make_options(given)
+    check_task(options.task, TASKS if HEEDED[engine] else TASKS[:1], engine)
     shared = {item.name: getattr(options, item.name) for item in fields(SourceOptions) if item.name != "mode"}
     check_options(SourceOptions(**{**shared, "mode": options.mode or SourceOptions.mode}))
     if options.pages is not None:

@@ -66,6 +66,13 @@ class Source(Protocol):
         """The pages asked for, in page order. A page that cannot be read keeps its place as an UnreadablePage."""
         ...
 
+    def redraw(self, number: int, mode: str) -> PageImage | None:
+        """A page drawn once more, as another mode would see it; None if no other pixels are to be had of it.
+
+        May be called while `pages` is being iterated, but not from two threads at a time.
+        """
+        ...
+
     def close(self) -> None:
         """Close files and stop workers. Safe to call twice."""
         ...

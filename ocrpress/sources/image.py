@@ -96,6 +96,9 @@ class ImageSource:
             if held is not None:
                 held.close()
 
+    def redraw(self, number: int, mode: str) -> PageImage | None:
+        """None: an image has no other pixels than those that it gave."""
+
     def close(self) -> None:
         """Nothing is open between two runs of `pages`."""
 

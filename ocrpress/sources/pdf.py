@@ -89,6 +89,18 @@ class PdfSource:
                 f"{shown_name(self._name)} was closed while it was read", "keep it open until the last page"
             )
 
+    def redraw(self, number: int, mode: str) -> PageImage | None:
+        """A page drawn once more, as another mode would see it; None if it cannot be, or the options fix its size."""
+        if self._options.dpi is not None or self._closed:
+            return None
+        request = self._request(number, self._renderer)
+        request = {**request, "options": {**request["options"], "mode": mode}}
+        reply = self._ask(request)
+        while reply.failure and (instead := self._retry(request, reply)) is not None:
+            request, reply = instead, self._ask(instead)
+        page = self._page(request, reply)
+        return page if isinstance(page, PageImage) else None
+
     def close(self) -> None:
         """Stop workers and close the document. Safe to call twice."""
         self._closed = True

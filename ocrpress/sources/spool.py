@@ -60,6 +60,10 @@ class SpooledSource:
         """The pages asked for, in page order."""
         return self._source.pages()
 
+    def redraw(self, number: int, mode: str) -> PageImage | None:
+        """A page drawn once more, as another mode would see it."""
+        return self._source.redraw(number, mode)
+
     def close(self) -> None:
         """Close the source and remove the file. Safe to call twice."""
         self._source.close()

@@ -18,12 +18,19 @@
           "width": 1224, "height": 1584,   pixels
           "grid": [1, 1], "vision_tokens": 256, "valid_tokens": 198, "sequence_tokens": 273},
         "seconds": {"render": 0.01},   by stage
-        "attempts": [{"engine": "rapid", "mode": "native", "stop": "end", "seconds": 1.2, "rejected": ""}],
+        "attempts": [{                 every try at the page; the last is the one that was taken, unless it was rejected
+          "engine": "deepseek", "mode": "base", "stop": "end" | "length" | "error", "seconds": 1.2,
+          "rejected": "",              why it was not taken
+          "temperature": 0.0, "ngram": null, "window": null, "max_tokens": null, "seed": 0,
+                                       only of engines that choose tokens; null is the checkpoint's own figure
+          "output_tokens": 913}],      only if the engine says
         "warnings": [],
         "blocks": [{                   in reading order
-          "kind": "heading",           heading | paragraph | list | table | figure | caption | equation |
+          "kind": "heading",           heading | paragraph | list | table | figure | caption | equation | code |
                                        header | footer | page_number
-          "text": "…",                 of a list its items, one a line; of a table its rows, one a line, cells by tabs
+          "text": "…",                 of a list its items, one a line, nested ones indented; of a table its rows, one a
+                                       line, cells by tabs; formulas of a model as LaTeX, in \\(…\\) or alone in an
+                                       equation
           "box": [72.0, 90.1, 540.0, 120.0],   left, top, right, bottom in points, to a tenth
           "box_999": [117, 113, 881, 151],     the same in 0–999 of the page, as grounded models print it
           "level": 1,                  headings only, 1 to 6
@@ -43,7 +50,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ocrpress import __version__
-from ocrpress.document import Attempt, Block, Document, PageResult, block_text, box_to_grid
+from ocrpress.document import Attempt, Block, Document, PageResult, block_rows, block_text, box_to_grid
 
 if TYPE_CHECKING:
     from ocrpress.modes import Plan
@@ -98,7 +105,7 @@ def _block(block: Block, page: PageResult) -> dict[str, Any]:
     if block.kind == "heading":
         found["level"] = block.level
     if block.rows:
-        found["rows"] = [list(row) for row in block.rows]
+        found["rows"] = [list(row) for row in block_rows(block)]
     if block.image:
         found["image"] = block.image
     if block.continues:
@@ -118,13 +125,25 @@ def _plan(plan: Plan) -> dict[str, Any]:
 
 
 def _attempt(attempt: Attempt) -> dict[str, Any]:
-    return {
+    found: dict[str, Any] = {
         "engine": attempt.engine,
         "mode": attempt.mode,
         "stop": attempt.stop,
         "seconds": _number(attempt.seconds, 4),
         "rejected": attempt.rejected,
     }
+    if attempt.decoding is not None:
+        decoding = attempt.decoding
+        found |= {
+            "temperature": _number(decoding.temperature, 4),
+            "ngram": decoding.ngram,
+            "window": decoding.window,
+            "max_tokens": decoding.max_tokens,
+            "seed": decoding.seed,
+        }
+    if attempt.output_tokens is not None:
+        found["output_tokens"] = attempt.output_tokens
+    return found
 
 
 def _number(value: float, digits: int) -> float:

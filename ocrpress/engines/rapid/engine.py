@@ -143,5 +143,6 @@ def _completion(request: Request, costs: Plan, rotation: int, regions: list[Regi
     text = "\n".join(region.text for region in regions if region.kind == "line")
     warnings = (f"page turned by {rotation}° to stand upright",) if rotation else ()
     return Completion(
-        request.key, text, tuple(regions), rotation=rotation, plan=costs, seconds=clock.seconds, warnings=warnings
-    )
+        request.key, text, regions=tuple(regions), rotation=rotation, plan=costs, seconds=clock.seconds,
+        warnings=warnings,
+    )  # fmt: skip
