@@ -1,0 +1,8 @@
+"""Measuring: pages a second of any engine, what the hardware would allow, and what transformers alone would give.
+
+    Work, pages ──▶ measure_cell(engine) ──▶ Cell ──▶ report
+    Architecture, Rates ──▶ bound ─────────────┘
+
+Knows engines and page images; nothing of Markdown or command lines. Only `probe`, `loaded`, `baseline` and `agreement`
+import torch; the engine deepseek alone needs them.
+"""
