@@ -261,3 +261,23 @@ def test_clearing_leaves_empty_slots(decoder):
     scheduler.clear()
     assert (scheduler.active, scheduler.free) == (0, 3)
     assert scheduler.advance() == []
+
+
+def test_prompts_are_prefilled_in_batches_that_fit(model, decoder, monkeypatch):
+    monkeypatch.setattr(scheduling, "MOST_PREFILLED", 100)
+    slots = Slots(decoder, 8, 256)
+    prefill, sizes = slots.prefill, []
+
+    def watch(rows, given, rules):
+        sizes.append([len(prompt) for prompt in given])
+        prefill(rows, given, rules)
+
+    monkeypatch.setattr(slots, "prefill", watch)
+    texts = [torch.arange(20, 20 + length) for length in (90, 10, 30, 12, 150, 25, 8)]
+    jobs = [make_job(decoder, key, text, 6) for key, text in enumerate(texts)]
+    answers = run(Scheduler(slots, END, NO_LIMIT, 8192), jobs)
+    assert all(len(batch) * max(batch) <= 100 or len(batch) == 1 for batch in sizes)
+    assert sum(map(len, sizes)) == 7
+    assert len(sizes) < 7
+    for key, text in enumerate(texts):
+        assert list(answers[key].tokens) == generated(model, text, 6)

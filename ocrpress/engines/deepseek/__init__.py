@@ -51,10 +51,11 @@ def find_device(name: str) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise EngineError(f"device '{name}' is not supported", "known: auto, cpu, cuda, cuda:0, cuda:1, …")
     if device.type == "cuda":
-        count = torch.cuda.device_count()
-        if (device.index or 0) >= count:
+        index, count = device.index or 0, torch.cuda.device_count()
+        if index >= count:
             raise EngineError(f"there is no device '{name}': torch sees {count} GPUs", "take --device cpu")
-        torch.cuda.set_device(device)
+        torch.cuda.set_device(index)
+        return torch.device("cuda", index)
     return device
 
 

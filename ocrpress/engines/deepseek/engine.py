@@ -75,6 +75,8 @@ class DeepseekEngine:
         self.scheduler = Scheduler(seats, tokenizer.end, max(budget, limit), limit)
         self._questions: dict[str, list[int]] = {}
         self.views_seconds = 0.0
+        if self._on_gpu:  # the encoder's stream does not wait by itself for weights that another one is still making
+            torch.cuda.synchronize(decoder.device)
         self.capabilities = Capabilities(
             modes=card.modes, tasks=card.tasks, decoding=True, in_flight=count + 3 * self._chunk
         )

@@ -18,6 +18,7 @@ from ocrpress.engines.deepseek.slots import BROKEN, Rule, Slots
 from ocrpress.errors import EngineError
 
 FIRST_CAPACITY = 2048  # tokens of a slot at first; doubled when a sequence needs more
+MOST_PREFILLED = 2**14  # tokens prefilled at once, padding included: some 2 GB of activations at full size
 STRIDE_ON_GPU = 8  # steps between two looks at what was generated: a look waits for the device
 NOT_FINITE = "the model's scores were not finite (NaN or infinite)"
 NO_MEMORY = "not enough memory to decode this page, even alone"
@@ -126,8 +127,12 @@ class Scheduler:
 
     def admit(self, jobs: Sequence[Job]) -> None:
         """Prefill jobs into free slots; at most `free` of them. Those that find no memory come back."""
-        if not jobs:
-            return
+        batches = in_batches(jobs, MOST_PREFILLED)
+        while batches and not self._returned:
+            self._admit_together(batches.pop(0))
+        self._returned += [job for batch in batches for job in batch]
+
+    def _admit_together(self, jobs: Sequence[Job]) -> None:
         try:
             self._make_room(max(len(job.prompt) for job in jobs))
             rows = [row for row in range(self._slots.count) if row not in self._running][: len(jobs)]
@@ -288,3 +293,13 @@ class Scheduler:
                         "free some, take a smaller --max-tokens, or run with --device cpu",
                     ) from error
                 count = self._most = -(-count // 2)
+
+
+def in_batches(jobs: Sequence[Job], tokens: int) -> list[list[Job]]:
+    """Jobs of like length together, none of the batches above so many tokens once padded, unless it is a single job."""
+    batches: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: len(job.prompt)):
+        if not batches or (len(batches[-1]) + 1) * len(job.prompt) > tokens:
+            batches.append([])
+        batches[-1].append(job)
+    return batches
