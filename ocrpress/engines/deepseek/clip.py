@@ -1,0 +1,84 @@
+"""DeepEncoder's second half: CLIP's ViT over SAM's compressed features in place of patches.
+
+Our own forward over the weights of a loaded transformers module. Position tables are made once a size. Nothing here
+waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import isqrt
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812, the name that everybody knows
+from torch import Tensor
+
+from ocrpress.engines.deepseek.sam import resample
+
+Step = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's parts; weight and bias make query, key and value in one product."""
+
+    norm1: Step
+    weight: Tensor
+    bias: Tensor
+    out: Step
+    norm2: Step
+    mlp: Step
+
+
+class ClipEncoder:
+    """SAM's features of views -> as many features that have seen the whole view.
+
+    Args:
+        module: an `UnlimitedOcrVisionEncoder`. Its weights must stay where and as they are. Those of query, key and
+            value become views of one tensor, so that nothing is held twice; the module works as before.
+    """
+
+    def __init__(self, module: Any) -> None:
+        self.heads: int = module.config.num_attention_heads
+        self.first: Tensor = module.embeddings.class_embedding
+        self.trained: Tensor = module.embeddings.position_embedding.weight
+        self.norm: Step = module.pre_layrnorm
+        self.layers = [_layer(layer) for layer in module.encoder.layers]
+        self.positions: dict[int, Tensor] = {}
+
+    def __call__(self, features: Tensor) -> Tensor:
+        """(views, side, side, channels) -> (views, side², channels)."""
+        views, side, _, channels = features.shape
+        first = self.first.expand(views, 1, channels)
+        x = self.norm(torch.cat([first, features.flatten(1, 2)], 1) + self.positions_for(side))
+        for layer in self.layers:
+            qkv = F.linear(layer.norm1(x), layer.weight, layer.bias)
+            q, k, v = qkv.view(views, side * side + 1, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+            x += layer.out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+            x += layer.mlp(layer.norm2(x))
+        return x[:, 1:]
+
+    def positions_for(self, side: int) -> Tensor:
+        """(1, 1 + side², channels): the class token's position, then those of side × side places."""
+        if side not in self.positions:
+            trained = isqrt(self.trained.shape[0] - 1)
+            places = resample(self.trained[1:].view(1, trained, trained, -1), side)
+            self.positions[side] = torch.cat([self.trained[None, :1], places.flatten(1, 2)], 1)
+        return self.positions[side]
+
+
+def _layer(layer: Any) -> Layer:
+    weight, bias = fuse(layer.self_attn)
+    return Layer(layer.layer_norm1, weight, bias, layer.self_attn.out_proj, layer.layer_norm2, layer.mlp)
+
+
+def fuse(attention: Any) -> tuple[Tensor, Tensor]:
+    """Weight (3c, c) and bias (3c) of query, key and value together; the module's own become views of them."""
+    parts = (attention.q_proj, attention.k_proj, attention.v_proj)
+    weight = torch.cat([part.weight.data for part in parts])
+    bias = torch.cat([part.bias.data for part in parts])
+    for part, its_weight, its_bias in zip(parts, weight.chunk(3), bias.chunk(3), strict=True):
+        part.weight.data, part.bias.data = its_weight, its_bias
+    return weight, bias
