@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
+from ocrpress.inline import plain
 from ocrpress.modes import DEFAULT_MAX_TILES
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ RegionKind = Literal[
 ]  # fmt: skip
 # A block is a unit of the finished page, in reading order.
 BlockKind = Literal[
-    "heading", "paragraph", "list", "table", "figure", "caption", "equation", "header", "footer", "page_number",
+    "heading", "paragraph", "list", "table", "figure", "caption", "equation", "code", "header", "footer", "page_number",
 ]  # fmt: skip
 FURNITURE: frozenset[str] = frozenset({"header", "footer", "page_number"})
 
@@ -156,12 +157,15 @@ class Block:
     """One unit of the finished page, in reading order.
 
     Attributes:
-        text: plain text; for a list, its items joined by newlines with their markers; for a table, empty.
+        text: plain text; for a list, its items joined by newlines with their markers, nested ones indented; for a
+            table, empty.
         box: in points of the righted page.
         level: heading level 1 to 6; 0 for other kinds.
         rows: cells of a table, row by row, all rows equally long.
         image: path of the cropped figure, relative to the output; empty if it was not written.
         continues: the paragraph goes on in the next paragraph of the document (its last line ends without a stop).
+        markup: the text of an equation is LaTeX; any other text, and the cells, are in the dialect of
+            `ocrpress.inline`, and line ends are meant. `block_text` and `block_rows` give them plain.
     """
 
     kind: BlockKind
@@ -172,17 +176,25 @@ class Block:
     image: str = ""
     continues: bool = False
     confidence: float = 1.0
+    markup: bool = False
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a page: which engine and mode, how it stopped, and why it was not taken (empty if it was)."""
+    """One try at a page: which engine and mode, how it stopped, and why it was not taken (empty if it was).
+
+    Attributes:
+        decoding: how it was asked to choose its tokens; None for engines that do not.
+        output_tokens: tokens generated; None for engines without tokens.
+    """
 
     engine: str
     mode: str
     stop: str
     seconds: float
     rejected: str = ""
+    decoding: Decoding | None = None
+    output_tokens: int | None = None
 
 
 @dataclass(frozen=True)
@@ -191,11 +203,14 @@ class PageResult:
 
     Attributes:
         number: page number in its document, from 1.
-        status: "ok", "blank" (no ink, or nothing to read) or "failed" (then `error` says why).
+        status: "ok", "blank" (no ink, or nothing to read) or "failed" (then `error` says why, and `blocks` may hold
+            what of rejected answers was worth keeping).
+        attempts: every try at the page, in order; none for a page without ink.
+        engine, mode: of the answer that was taken.
         blocks: in reading order, furniture (running heads, page numbers) included and marked by its kind.
         width, height: size of the righted page in points (0 if the page could not be opened).
         rotation: clockwise degrees by which the page was turned.
-        seconds: by stage: render, views, detect, recognise, layout, …
+        seconds: by stage: render, views, detect, recognise, layout, …; over all attempts.
     """
 
     number: int
@@ -251,8 +266,13 @@ class Document:
 def block_text(block: Block) -> str:
     """Plain text of a block; a table gives one line a row, cells separated by tabs."""
     if block.rows:
-        return "\n".join("\t".join(row) for row in block.rows)
-    return block.text
+        return "\n".join("\t".join(row) for row in block_rows(block))
+    return plain(block.text) if block.markup and block.kind != "equation" else block.text
+
+
+def block_rows(block: Block) -> tuple[tuple[str, ...], ...]:
+    """Plain text of a table's cells."""
+    return tuple(tuple(plain(cell) for cell in row) for row in block.rows) if block.markup else block.rows
 
 
 def box_to_grid(box: Box, width: float, height: float) -> tuple[int, int, int, int]:

@@ -76,3 +76,14 @@ def test_running_heads_found_across_pages_carry_their_kind():
         for n in range(1, 7)
     ]
     assert all([b["kind"] for b in each["blocks"]] == ["header", "paragraph"] for each in load(*pages)["pages"])
+
+
+def test_marked_text_is_plain_with_its_formulas_as_latex():
+    blocks = (
+        block("paragraph", "**a** `b` \\(x_1\\) 2\\*3", markup=True), block("equation", "E = *c*", markup=True),
+        block("table", rows=(("*a*", "\\(y\\)"),), markup=True), block("code", "**c**"),
+    )  # fmt: skip
+    (only,) = load(page(1, *blocks))["pages"]
+    assert [each["text"] for each in only["blocks"]] == ["a b \\(x_1\\) 2*3", "E = *c*", "a\t\\(y\\)", "**c**"]
+    assert only["blocks"][2]["rows"] == [["a", "\\(y\\)"]]
+    assert only["text"] == "a b \\(x_1\\) 2*3\n\nE = *c*\n\na\t\\(y\\)\n\n**c**"

@@ -55,6 +55,70 @@ def test_tables_are_pipe_tables_with_escaped_bars():
     )  # fmt: skip
 
 
+def marked(kind, text="", **more):
+    return block(kind, text, markup=True, **more)
+
+
+def test_bold_italic_code_and_formulas_stay_what_they_are():
+    text = "**a_b** *c* `d|e` \\(x_1 \\% y_2\\) costs $5, 2\\*3 [f](g) <h>"
+    assert markdown(marked("paragraph", text)) == (
+        "**a_b** *c* `d|e` $x_1 \\% y_2$ costs \\$5, 2\\*3 [f]\\(g) &lt;h>\n"
+    )
+    assert markdown(marked("heading", "On *x* and \\(y\\) #", level=2)) == "## On *x* and $y$ \\#\n"
+    assert markdown(marked("list", "- **a**\n  1. \\(b\\)\n- # c")) == "- **a**\n  1. $b$\n- \\# c\n"
+    assert markdown(marked("caption", "1. \\(b\\)")) == "1\\. $b$\n"
+
+
+def test_the_same_marks_are_escaped_where_they_are_plain_text():
+    assert markdown(block("paragraph", "**a** \\(x_1\\) `b`")) == "\\*\\*a\\*\\* \\\\(x_1\\\\) \\`b\\`\n"
+
+
+def test_literal_marks_beside_real_ones_are_escaped():
+    assert markdown(marked("paragraph", "**5 \\* a\\*b** \\`c `d`")) == "**5 \\* a\\*b** \\`c `d`\n"
+    assert markdown(marked("paragraph", "cost\\\\\\(x\\)")) == "cost\\\\$x$\n"
+
+
+def test_line_ends_of_marked_text_are_meant():
+    assert markdown(marked("paragraph", "a\n- b")) == "a  \n\\- b\n"
+    assert markdown(marked("list", "- a\n  b")) == "- a  \n  b\n"
+
+
+def test_formulas_in_cells_break_no_cell():
+    rows = (("\\(P(|X|)\\)", "**b|c**"), ("\\(\\|x\\|\\)", "`d|e`"), ("\\(a \\\\| b\\)", "f\ng"))
+    assert markdown(marked("table", rows=rows)) == (
+        "| $P(\\|X\\|)$ | **b\\|c** |\n| --- | --- |\n| $\\Vert x\\Vert$ | `d\\|e` |\n| $a \\\\\\| b$ | f<br>g |\n"
+    )
+
+
+def test_displayed_formulas_stand_between_dollars():
+    latex = "a &= b \\\\\n\n- c <d> `$`\n1. e"
+    assert markdown(marked("equation", latex)) == "$$\na &= b \\\\\n{}- c < d> ‘\\$‘\n{}1. e\n$$\n"
+    assert markdown(marked("equation", " ")) == ""
+    assert markdown(block("equation", "E = mc*2*")) == "E = mc\\*2\\*\n"
+
+
+def test_formulas_hold_no_html():
+    assert markdown(marked("paragraph", "\\(a <img src=x> b\\)")) == "$a < img src=x> b$\n"
+
+
+def test_code_stands_in_a_fence_longer_than_any_in_it():
+    assert markdown(block("code", "\n  a = '**'\n\n# b\n")) == "```\n  a = '**'\n\n# b\n```\n"
+    assert markdown(block("code", "```` x")) == "`````\n```` x\n`````\n"
+    assert markdown(block("code", " \n")) == ""
+
+
+def test_figures_are_named_by_the_plain_text():
+    assert markdown(marked("figure", "Map of **Rome**", image="f.png")) == "![Map of Rome](f.png)\n"
+    assert markdown(marked("figure", "Map of **Rome**")) == "Map of **Rome**\n"
+
+
+def test_marked_and_plain_halves_of_a_paragraph_become_one():
+    pages = page(1, marked("paragraph", "**a** and", continues=True)), page(2, block("paragraph", "2*3*4."))
+    assert render(document(*pages), "md", NO_BREAKS) == "**a** and 2\\*3\\*4.\n"
+    pages = page(1, block("paragraph", "2*3*4 and", continues=True)), page(2, marked("paragraph", "\\(a\\)."))
+    assert render(document(*pages), "md", NO_BREAKS) == "2\\*3\\*4 and $a$.\n"
+
+
 def test_figures_link_to_their_file_with_odd_characters_encoded():
     assert markdown(block("figure", image="my figs/p(1)#.png")) == "![Figure](my%20figs/p%281%29%23.png)\n"
 

@@ -27,3 +27,11 @@ def test_failed_pages_and_interruptions_are_marked():
     pages = page(1, block("paragraph", "One.")), page(2, status="failed", error="bad\nbytes")
     text = render(document(*pages, complete=False, page_count=9), "txt")
     assert text == "One.\n\f[page 2 failed: bad bytes]\n\n[incomplete: 2 of 9 pages]\n"
+
+
+def test_marks_are_dropped_and_formulas_are_their_latex():
+    blocks = (
+        block("paragraph", "**a** `b` \\(x_1\\) 2\\*3", markup=True), block("equation", "E = *c*", markup=True),
+        block("table", rows=(("*a*", "\\(y\\)"),), markup=True), block("code", "  **c**\n\nd"),
+    )  # fmt: skip
+    assert render(document(page(1, *blocks)), "txt") == "a b \\(x_1\\) 2*3\n\nE = *c*\n\na\t\\(y\\)\n\n  **c**\n\nd\n"

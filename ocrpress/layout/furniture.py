@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Literal
 
-from ocrpress.document import FURNITURE, Block, BlockKind, PageResult
+from ocrpress.document import FURNITURE, Block, BlockKind, PageResult, block_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -128,15 +128,16 @@ def _group(candidates: Iterable[_Candidate]) -> list[_Group]:
 
 
 def _candidates(page: PageResult, index: int) -> Iterator[_Candidate]:
-    if sum(block.kind not in FURNITURE and not is_page_number(block.text) for block in page.blocks) < 2:
+    if sum(block.kind not in FURNITURE and not is_page_number(block_text(block)) for block in page.blocks) < 2:
         return
     for side in ("header", "footer"):
         for row in _rows(page, side)[:ROWS]:
             for number in row:
                 block = page.blocks[number]
-                said = "".join(char for char in block.text.casefold() if char.isalnum())
+                text = block_text(block)
+                said = "".join(char for char in text.casefold() if char.isalnum())
                 key = re.sub(r"\d+", "#", said)
-                if block.kind in _MARKABLE and sum(char.isalpha() for char in key) >= 3 and len(block.text) <= LONGEST:
+                if block.kind in _MARKABLE and sum(char.isalpha() for char in key) >= 3 and len(text) <= LONGEST:
                     height, digits = _center(block) / page.height, tuple(re.findall(r"\d+", said))
                     yield _Candidate(index, number, side, height, key, digits, block.kind == "heading")
 
@@ -180,8 +181,9 @@ def _with_page_numbers(page: PageResult) -> PageResult:
     for side in ("header", "footer"):
         for row in _rows(page, side)[:ROWS]:
             others = [number for number in row if blocks[number].kind not in FURNITURE]
-            if len(others) == 1 and blocks[others[0]].kind in _MARKABLE and is_page_number(blocks[others[0]].text):
-                blocks[others[0]] = replace(blocks[others[0]], kind="page_number", level=0)
+            alone = blocks[others[0]] if len(others) == 1 else None
+            if alone and alone.kind in _MARKABLE and is_page_number(block_text(alone)):
+                blocks[others[0]] = replace(alone, kind="page_number", level=0)
             if others:
                 break
     return replace(page, blocks=tuple(blocks)) if tuple(blocks) != page.blocks else page

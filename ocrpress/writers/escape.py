@@ -16,22 +16,24 @@ _TABLE_RULE = re.compile(r"[|:\-\s]*-[|:\-\s]*$")
 _HTML = re.compile(r"<(?=[A-Za-z/!?]|[^\s<>]+@)")
 _ENTITY = re.compile(r"&(?=#\d{1,7};|#[xX][0-9a-fA-F]{1,6};|[A-Za-z][A-Za-z0-9]*;)")
 _BACKSLASH = re.compile(r"\\(?=[!-/:-@\[-`{-~]|[ \t]*(?:\n|$))")
-_RUNS = {mark: re.compile(re.escape(mark) + "+") for mark in "*_~`"}
+DELIMITERS = "*_~`"
+_RUNS = {mark: re.compile(re.escape(mark) + "+") for mark in DELIMITERS}
 
 
-def escape_inline(text: str, eager: bool = False) -> str:
+def escape_inline(text: str, eager: str = "") -> str:
     """Escape what would be read as emphasis, code, a link, an image, HTML, an entity or an escape.
 
     Args:
-        eager: escape delimiters even where they are harmless, for text whose line ends become tags.
+        eager: delimiters to escape even where they are harmless: all in text whose line ends become tags, some in
+            text that stands beside real ones.
 
     >>> escape_inline("snake_case and 5 * 3 stay, *this* and <b> do not")
     'snake_case and 5 * 3 stay, \\\\*this\\\\* and &lt;b> do not'
     """
     text = _BACKSLASH.sub(r"\\\\", text)
-    for mark in "*_~`":
+    for mark in DELIMITERS:
         if mark in text:
-            text = text.replace(mark, "\\" + mark) if eager else _escape_runs(text, mark)
+            text = text.replace(mark, "\\" + mark) if mark in eager else _escape_runs(text, mark)
     text = _HTML.sub("&lt;", _ENTITY.sub("&amp;", text))
     return text.replace("](", "]\\(")
 
@@ -51,17 +53,22 @@ def escape_line_start(line: str) -> str:
     return _LINE_NUMBER.sub(r"\1\\\2", line, count=1) if _LINE_NUMBER.match(line) else line
 
 
-def escape_paragraph(text: str) -> str:
+def escape_item(text: str, eager: str = "") -> str:
+    """Text of one line as what a list item says."""
+    return escape_line_start(escape_inline(text.strip(), eager))
+
+
+def escape_paragraph(text: str, eager: str = "") -> str:
     """Text of one or more lines as a paragraph: neither its lines nor its words are markup."""
-    lines = (line.strip() for line in escape_inline(text.strip()).split("\n"))
+    lines = (line.strip() for line in escape_inline(text.strip(), eager).split("\n"))
     # The label of a link definition may run over line ends.
     return _DEFINITION.sub(r"\[", "\n".join(escape_line_start(line) for line in lines if line))
 
 
-def escape_cell(text: str) -> str:
+def escape_cell(text: str, eager: str = "") -> str:
     """Text of a table cell: on one line, its bars escaped."""
     text = text.strip()
-    lines = (line.strip() for line in escape_inline(text, eager="\n" in text).split("\n"))
+    lines = (line.strip() for line in escape_inline(text, DELIMITERS if "\n" in text else eager).split("\n"))
     return "<br>".join(line.replace("|", "\\|") for line in lines if line)
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ocrpress.document import FURNITURE, Block, Document, PageResult
+from ocrpress.inline import escape
 from ocrpress.layout import join_text
 from ocrpress.writers.clean import one_line
 
@@ -67,7 +68,10 @@ def incompleteness(document: Document) -> str:
 
 def _lengthen(page: PageResult, place: int, tail: Block) -> PageResult:
     blocks = list(page.blocks)
-    blocks[place] = replace(blocks[place], text=join_text(blocks[place].text, tail.text), continues=tail.continues)
+    head = blocks[place]
+    markup = head.markup or tail.markup
+    first, second = ((escape(part.text) if markup and not part.markup else part.text) for part in (head, tail))
+    blocks[place] = replace(head, text=join_text(first, second), continues=tail.continues, markup=markup)
     return replace(page, blocks=tuple(blocks))
 
 

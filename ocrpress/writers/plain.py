@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpress.document import Block, Document, PageResult, block_text
+from ocrpress.document import Block, Document, PageResult, block_rows, block_text
 from ocrpress.writers.clean import clean, one_line
 from ocrpress.writers.flow import failure, incompleteness
 
@@ -29,5 +29,5 @@ def _page(page: PageResult) -> str:
 
 def _block(block: Block) -> str:
     if block.rows:
-        return "\n".join("\t".join(one_line(cell) for cell in row) for row in block.rows)
+        return "\n".join("\t".join(one_line(cell) for cell in row) for row in block_rows(block))
     return clean(block_text(block)).strip("\n")
