@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch")
 
 from checkpoints import small_model  # noqa: E402
 
+from ocrpress.engines.deepseek import endless
 from ocrpress.engines.deepseek import scheduler as scheduling  # noqa: E402
 from ocrpress.engines.deepseek.decoder import Decoder  # noqa: E402
 from ocrpress.engines.deepseek.scheduler import NO_MEMORY, NOT_FINITE, Job, Scheduler  # noqa: E402
@@ -281,3 +282,33 @@ def test_prompts_are_prefilled_in_batches_that_fit(model, decoder, monkeypatch):
     assert len(sizes) < 7
     for key, text in enumerate(texts):
         assert list(answers[key].tokens) == generated(model, text, 6)
+
+
+@pytest.mark.parametrize("period", [1, 2, 7, 60, 100, 256])
+def test_an_answer_that_goes_round_in_circles_is_seen_as_such(period):
+    once = [300 * step + 7 for step in range(period)]
+    assert endless.is_endless([5, 6, 7] + once * (1024 // period + 1))
+    assert not endless.is_endless(once * (1000 // period))  # not long enough yet
+    spoilt = once * (1024 // period + 1)
+    spoilt[-500] = -3
+    assert not endless.is_endless(spoilt)
+
+
+def test_true_answers_are_not_taken_for_circles():
+    draw = random.Random(0)
+    rows = [token for row in range(200) for token in (9, 11, 10, 9, 100 + row, 10)]  # a table whose first cells agree
+    assert not endless.is_endless([draw.randrange(300) for _ in range(3000)])
+    assert not endless.is_endless(rows)
+    assert not endless.is_endless([1, 2] * 200 + [3] + [1, 2] * 400)
+    assert not endless.is_endless([256, 65536, 1 << 40] * 500 + [0])
+
+
+def test_a_sequence_that_goes_round_in_circles_leaves_its_slot(decoder, monkeypatch):
+    monkeypatch.setattr(endless, "RUN", 40)
+    monkeypatch.setattr(endless, "LOOK_EVERY", 8)
+    slots = Slots(decoder, 2, 256)
+    monkeypatch.setattr(slots, "newest", lambda rows, count: torch.arange(50, 50 + rows)[:, None].repeat(1, count))
+    jobs = [make_job(decoder, key, text, 500, ignore_end=key == 1) for key, text in enumerate(prompts(2))]
+    answers = run(Scheduler(slots, END, NO_LIMIT, 8192), jobs)
+    assert (answers[0].stop, len(answers[0].tokens)) == ("length", 40)
+    assert len(answers[1].tokens) == 500  # a benchmark, which wants it so

@@ -13,6 +13,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor
 
+from ocrpress.engines.deepseek import endless
 from ocrpress.engines.deepseek.clock import Share, Stopwatch
 from ocrpress.engines.deepseek.slots import BROKEN, Rule, Slots
 from ocrpress.errors import EngineError
@@ -44,7 +45,11 @@ class Job:
 
 @dataclass(frozen=True)
 class Answer:
-    """What was generated for a job: tokens without the end token, why it stopped, and its share of the time."""
+    """What was generated for a job: tokens without the end token, why it stopped, and its share of the time.
+
+    Attributes:
+        stop: "length" also if it went round in circles and was stopped before its time.
+    """
 
     key: int
     tokens: tuple[int, ...]
@@ -66,6 +71,15 @@ class _Running:
     def held(self) -> int:
         """Tokens in the slot's cache: all but the newest, which the next step puts there."""
         return len(self.job.prompt) + len(self.tokens) + self.unread - 1
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes round in circles; looked at now and then."""
+        return (
+            len(self.tokens) % endless.LOOK_EVERY == 0
+            and not self.job.ignore_end
+            and endless.is_endless(self.tokens, endless.RUN)
+        )
 
 
 @dataclass
@@ -195,7 +209,7 @@ class Scheduler:
             if token == self._end and not running.job.ignore_end:
                 return self._finish(row, "end")
             running.tokens.append(token)
-            if len(running.tokens) >= running.job.max_tokens:
+            if len(running.tokens) >= running.job.max_tokens or running.endless:
                 return self._finish(row, "length")
         return None
 
