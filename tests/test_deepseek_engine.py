@@ -22,7 +22,7 @@ from ocrpress.engines.deepseek import choose_dtype, find_device, open_deepseek  
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
 from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
-from ocrpress.errors import EngineError, OcrpressError  # noqa: E402
+from ocrpress.errors import EngineError, OcrpressError, UsageError  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
 from ocrpress.views import make_views  # noqa: E402
 
@@ -247,6 +247,11 @@ def test_a_device_that_is_not_there_is_one_line(device):
 
 def test_the_processor_decides_the_arithmetic():
     assert choose_dtype(find_device("cpu")) in (torch.float32, torch.bfloat16)
+
+
+def test_no_slots_are_refused_before_anything_is_loaded():
+    with pytest.raises(UsageError, match="0 slots"):
+        open_deepseek(EngineOptions(slots=0))
 
 
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path):

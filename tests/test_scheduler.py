@@ -11,10 +11,11 @@ torch = pytest.importorskip("torch")
 
 from checkpoints import small_model  # noqa: E402
 
-from ocrpress.engines.deepseek import endless
+from ocrpress.engines.deepseek import endless  # noqa: E402
 from ocrpress.engines.deepseek import scheduler as scheduling  # noqa: E402
 from ocrpress.engines.deepseek.decoder import Decoder  # noqa: E402
-from ocrpress.engines.deepseek.scheduler import NO_MEMORY, NOT_FINITE, Job, Scheduler  # noqa: E402
+from ocrpress.engines.deepseek.scheduler import NO_MEMORY, NOT_FINITE, Scheduler  # noqa: E402
+from ocrpress.engines.deepseek.sequences import Answer, Job  # noqa: E402
 from ocrpress.engines.deepseek.slots import Rule, Slots  # noqa: E402
 from ocrpress.errors import EngineError  # noqa: E402
 
@@ -59,7 +60,7 @@ def generated(model, prompt, tokens: int) -> list[int]:
     return KNOWN[key][:tokens]
 
 
-def run(scheduler: Scheduler, jobs: list[Job]) -> dict[int, scheduling.Answer]:
+def run(scheduler: Scheduler, jobs: list[Job]) -> dict[int, Answer]:
     answers = {}
     jobs = list(jobs)
     for _ in range(100_000):

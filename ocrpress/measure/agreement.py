@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 
 from ocrpress.engines.deepseek.decoder import Decoder
-from ocrpress.engines.deepseek.scheduler import Job, Scheduler
+from ocrpress.engines.deepseek.scheduler import Scheduler
+from ocrpress.engines.deepseek.sequences import Job
 from ocrpress.engines.deepseek.slots import Rule, Slots
 from ocrpress.measure.loaded import Loaded
 

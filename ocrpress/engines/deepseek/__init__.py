@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpress.errors import EngineError
+from ocrpress.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +26,7 @@ def open_deepseek(options: EngineOptions) -> DeepseekEngine:
     """The engine with its checkpoint loaded.
 
     Raises:
+        UsageError: an option is out of range, or no checkpoint is so called.
         EngineError: packages, checkpoint or device are missing or do not fit.
     """
     try:
@@ -35,6 +36,8 @@ def open_deepseek(options: EngineOptions) -> DeepseekEngine:
         raise EngineError(f"the engine deepseek needs {error.name}, which is not installed", ADVICE) from error
     from ocrpress.engines.deepseek.loaded import load
 
+    if options.slots is not None and options.slots < 1:
+        raise UsageError(f"{options.slots} slots are out of range", "it must be 1 or more")
     return load(options).open(options.slots)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -25,7 +25,8 @@ from ocrpress.engines.deepseek.clock import Share
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.feeder import Feeder, Prepared
 from ocrpress.engines.deepseek.memory import fit_slots, token_budget
-from ocrpress.engines.deepseek.scheduler import FIRST_CAPACITY, Answer, Job, Scheduler
+from ocrpress.engines.deepseek.scheduler import FIRST_CAPACITY, Scheduler
+from ocrpress.engines.deepseek.sequences import Answer, Job
 from ocrpress.engines.deepseek.slots import Slots, settle
 from ocrpress.engines.deepseek.tokenizer import TextCodec
 from ocrpress.engines.deepseek.vision import Encoder
@@ -38,7 +39,7 @@ NAME = "deepseek"
 
 @dataclass(frozen=True)
 class _Page:
-    """A page under way in the decoder."""
+    """A page under way in the decoder; its views, encoded, are let go."""
 
     prepared: Prepared
     job: Job
@@ -172,8 +173,8 @@ class DeepseekEngine:
         for prompt in prompts:
             if self._on_gpu:  # it is read on the decoder's stream: its memory must not be reused before
                 prompt.record_stream(torch.cuda.current_stream(self._decoder.device))
-        share = Share(timing, len(ready))
-        return [_Page(page, self._job(page, prompt), share) for page, prompt in zip(ready, prompts, strict=True)]
+        share, seen = Share(timing, len(ready)), [replace(page, views=None) for page in ready]
+        return [_Page(page, self._job(page, prompt), share) for page, prompt in zip(seen, prompts, strict=True)]
 
     def _prompt(self, page: Prepared, vision: Tensor) -> Tensor:
         """Embeddings of the whole prompt: start token, vision sequence, text."""

@@ -7,15 +7,13 @@ sequence outgrows its slot, slots are given up: the sequences that had come leas
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Literal, cast
 
 import torch
-from torch import Tensor
 
-from ocrpress.engines.deepseek import endless
 from ocrpress.engines.deepseek.clock import Share, Stopwatch
-from ocrpress.engines.deepseek.slots import BROKEN, Rule, Slots
+from ocrpress.engines.deepseek.sequences import Answer, Job, Running, Tally, in_batches
+from ocrpress.engines.deepseek.slots import BROKEN, Slots
 from ocrpress.errors import EngineError
 
 FIRST_CAPACITY = 2048  # tokens of a slot at first; doubled when a sequence needs more
@@ -23,75 +21,6 @@ MOST_PREFILLED = 2**14  # tokens prefilled at once, padding included: some 2 GB 
 STRIDE_ON_GPU = 8  # steps between two looks at what was generated: a look waits for the device
 NOT_FINITE = "the model's scores were not finite (NaN or infinite)"
 NO_MEMORY = "not enough memory to decode this page, even alone"
-
-
-@dataclass(frozen=True, eq=False)
-class Job:
-    """One sequence to be continued.
-
-    Attributes:
-        key: names it among all that are under way.
-        prompt: embeddings (tokens, hidden), on the decoder's device.
-        max_tokens: longest answer; prompt and answer together fit the limit of the scheduler.
-        ignore_end: go on past the end token.
-    """
-
-    key: int
-    prompt: Tensor
-    rule: Rule
-    max_tokens: int
-    ignore_end: bool = False
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What was generated for a job: tokens without the end token, why it stopped, and its share of the time.
-
-    Attributes:
-        stop: "length" also if it went round in circles and was stopped before its time.
-    """
-
-    key: int
-    tokens: tuple[int, ...]
-    stop: Literal["end", "length", "error"]
-    error: str = ""
-    prefill_seconds: float = 0.0
-    decode_seconds: float = 0.0
-
-
-@dataclass(eq=False)
-class _Running:
-    job: Job
-    prefill: Share
-    since: float  # what the clock of shares showed when it began
-    tokens: list[int] = field(default_factory=list)
-    unread: int = 1  # tokens chosen on the device that have not been looked at yet: the first comes from the prefill
-
-    @property
-    def held(self) -> int:
-        """Tokens in the slot's cache: all but the newest, which the next step puts there."""
-        return len(self.job.prompt) + len(self.tokens) + self.unread - 1
-
-    @property
-    def endless(self) -> bool:
-        """Whether it goes round in circles; looked at now and then."""
-        return (
-            len(self.tokens) % endless.LOOK_EVERY == 0
-            and not self.job.ignore_end
-            and endless.is_endless(self.tokens, endless.RUN)
-        )
-
-
-@dataclass
-class Tally:
-    """What the scheduler did; occupancy is active_steps / slot_steps."""
-
-    steps: int = 0
-    slot_steps: int = 0
-    active_steps: int = 0
-    tokens: int = 0
-    prefilled: int = 0
-    restarts: int = 0
 
 
 class Scheduler:
@@ -109,7 +38,7 @@ class Scheduler:
         self.stopwatch = Stopwatch(slots.decoder.device)
         self._budget, self.limit = budget, limit
         self._most = slots.count
-        self._running: dict[int, _Running] = {}  # by row
+        self._running: dict[int, Running] = {}  # by row
         self._returned: list[Job] = []
         self._failed: list[Answer] = []
         self._on_gpu = slots.decoder.device.type == "cuda"
@@ -161,7 +90,7 @@ class Scheduler:
             return
         self.tally.prefilled += len(jobs)
         for row, job in zip(rows, jobs, strict=True):
-            self._running[row] = _Running(job, Share(timing, len(jobs)), self._shares)
+            self._running[row] = Running(job, Share(timing, len(jobs)), self._shares)
 
     def advance(self) -> list[Answer]:
         """A few more tokens for every sequence; returns those that are done."""
@@ -220,7 +149,7 @@ class Scheduler:
             running.job.key, tuple(running.tokens), stop, error, running.prefill.seconds, self._shares - running.since
         )
 
-    def _drop(self, row: int) -> _Running:
+    def _drop(self, row: int) -> Running:
         self._slots.release(row)
         return self._running.pop(row)
 
@@ -307,13 +236,3 @@ class Scheduler:
                         "free some, take a smaller --max-tokens, or run with --device cpu",
                     ) from error
                 count = self._most = -(-count // 2)
-
-
-def in_batches(jobs: Sequence[Job], tokens: int) -> list[list[Job]]:
-    """Jobs of like length together, none of the batches above so many tokens once padded, unless it is a single job."""
-    batches: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: len(job.prompt)):
-        if not batches or (len(batches[-1]) + 1) * len(job.prompt) > tokens:
-            batches.append([])
-        batches[-1].append(job)
-    return batches

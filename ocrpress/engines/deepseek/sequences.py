@@ -1,0 +1,99 @@
+"""What the scheduler moves about: jobs, what runs in a slot, answers, and the count of it all. Data, no steps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from ocrpress.engines.deepseek import endless
+from ocrpress.engines.deepseek.clock import Share
+from ocrpress.engines.deepseek.slots import Rule
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One sequence to be continued.
+
+    Attributes:
+        key: names it among all that are under way.
+        prompt: embeddings (tokens, hidden), on the decoder's device.
+        max_tokens: longest answer; prompt and answer together fit the limit of the scheduler.
+        ignore_end: go on past the end token.
+    """
+
+    key: int
+    prompt: Tensor
+    rule: Rule
+    max_tokens: int
+    ignore_end: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What was generated for a job: tokens without the end token, why it stopped, and its share of the time.
+
+    Attributes:
+        stop: "length" also if it went round in circles and was stopped before its time.
+    """
+
+    key: int
+    tokens: tuple[int, ...]
+    stop: Literal["end", "length", "error"]
+    error: str = ""
+    prefill_seconds: float = 0.0
+    decode_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Running:
+    """A job in a slot.
+
+    Attributes:
+        since: what the scheduler's clock of shares showed when it began, in seconds.
+        unread: tokens chosen on the device that have not been looked at yet: the first comes from the prefill.
+    """
+
+    job: Job
+    prefill: Share
+    since: float
+    tokens: list[int] = field(default_factory=list)
+    unread: int = 1
+
+    @property
+    def held(self) -> int:
+        """Tokens in the slot's cache: all but the newest, which the next step puts there."""
+        return len(self.job.prompt) + len(self.tokens) + self.unread - 1
+
+    @property
+    def endless(self) -> bool:
+        """Whether it goes round in circles; looked at now and then."""
+        return (
+            len(self.tokens) % endless.LOOK_EVERY == 0
+            and not self.job.ignore_end
+            and endless.is_endless(self.tokens, endless.RUN)
+        )
+
+
+@dataclass
+class Tally:
+    """What the scheduler did; occupancy is active_steps / slot_steps."""
+
+    steps: int = 0
+    slot_steps: int = 0
+    active_steps: int = 0
+    tokens: int = 0
+    prefilled: int = 0
+    restarts: int = 0
+
+
+def in_batches(jobs: Sequence[Job], tokens: int) -> list[list[Job]]:
+    """Jobs of like length together, none of the batches above so many tokens once padded, unless it is a single job."""
+    batches: list[list[Job]] = []
+    for job in sorted(jobs, key=lambda job: len(job.prompt)):
+        if not batches or (len(batches[-1]) + 1) * len(job.prompt) > tokens:
+            batches.append([])
+        batches[-1].append(job)
+    return batches
