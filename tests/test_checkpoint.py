@@ -23,9 +23,14 @@ from safetensors.numpy import load_file
 
 from ocrpress.engines.deepseek import checkpoint as module
 from ocrpress.engines.deepseek.architecture import PUBLISHED
+from ocrpress.engines.deepseek.cache import KVCache
 from ocrpress.engines.deepseek.checkpoint import check_checkpoint, is_present, load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture, transformers_config
+from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.random_weights import random_model
+from ocrpress.engines.deepseek.scheduler import Scheduler
+from ocrpress.engines.deepseek.sequences import Job
+from ocrpress.engines.deepseek.slots import Rule, Slots
 from ocrpress.engines.deepseek.tensors import UNUSED, expected_tensors, parameters
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer
 from ocrpress.errors import EngineError, UsageError
@@ -122,6 +127,26 @@ def test_two_hundred_greedy_tokens_are_equal(golden):
         pad_token_id=0,
     )  # fmt: skip
     assert made[0].tolist() == expected["text.greedy_200"].tolist()
+
+
+def test_our_own_decoder_gives_the_same_logits_and_the_same_two_hundred_tokens(golden):
+    expected = load_file(GOLDEN / "expected.safetensors")
+    ids = torch.from_numpy(expected["text.input_ids"])
+    decoder = Decoder(golden[1])
+    with torch.no_grad():
+        prompt = decoder.embed(ids)
+        attend = KVCache(decoder.sizes, 1, 64, CPU, torch.float32).prefill(torch.tensor([0]), len(ids))
+        states = decoder.forward(prompt[None], torch.arange(len(ids))[None], attend)
+        logits = decoder.logits(states)[0].double().numpy()
+    error = np.abs(logits - expected["text.logits"]).max() / np.abs(expected["text.logits"]).max()
+    assert error < 1e-5
+
+    scheduler = Scheduler(Slots(decoder, 1, 64), end=1, budget=10**6, limit=8192)
+    scheduler.admit([Job(0, prompt, Rule(), max_tokens=200, ignore_end=True)])
+    answers = []
+    while not answers:
+        answers = scheduler.advance()
+    assert [*ids.tolist(), *answers[0].tokens] == expected["text.greedy_200"].tolist()
 
 
 def test_every_parameter_and_buffer_is_that_of_transformers_own_loading(golden, tmp_path):
