@@ -150,7 +150,8 @@ def test_rows_with_and_without_an_ngram_rule_share_a_step(model, decoder):
     assert all(pair not in pairs[max(0, index - 48) : index] for index, pair in enumerate(pairs))
 
 
-def test_a_long_sequence_gets_a_larger_slot_at_the_price_of_others_which_lose_nothing(model, decoder):
+def test_a_long_sequence_gets_a_larger_slot_at_the_price_of_others_which_lose_nothing(model, decoder, monkeypatch):
+    monkeypatch.setattr(scheduling, "GRANULE", 16)
     texts = prompts(6, seed=8, longest=20)
     lengths = [150, 20, 25, 20, 30, 22]
     jobs = [make_job(decoder, key, text, tokens) for key, (text, tokens) in enumerate(zip(texts, lengths, strict=True))]

@@ -16,7 +16,10 @@ from ocrpress.engines.deepseek.sequences import Answer, Job, Running, Tally, in_
 from ocrpress.engines.deepseek.slots import BROKEN, Slots
 from ocrpress.errors import EngineError
 
-FIRST_CAPACITY = 2048  # tokens of a slot at first; doubled when a sequence needs more
+FIRST_CAPACITY = 2048  # tokens of a slot at first; more when a sequence needs it
+SPARE = 1.25  # times what is needed, when slots are made larger
+GRANULE = 256  # tokens to which it is rounded up
+WORTH_IT = 1.5  # times as many slots must fit again before smaller ones are made
 MOST_PREFILLED = 2**14  # tokens prefilled at once, padding included: some 2 GB of activations at full size
 STRIDE_ON_GPU = 8  # steps between two looks at what was generated: a look waits for the device
 NOT_FINITE = "the model's scores were not finite (NaN or infinite)"
@@ -182,16 +185,23 @@ class Scheduler:
         Args:
             prompt: tokens of the longest prompt about to come in.
         """
-        count, capacity = self._slots.count, self._slots.capacity
+        count = self._slots.count
         length = min(max(prompt, self._longest()) + self._stride + 1, self.limit)
-        if length > capacity:
-            while capacity < length:
-                capacity = min(2 * capacity, self.limit)
-            while count > 1 and count * capacity > self._budget:
-                count = -(-count // 2)
-            self._resize(count, capacity)
-        elif count < self._most and 2 * length <= capacity:  # the long ones are gone: as many slots as before
-            self._resize(min(self._most, 2 * count), capacity // 2)
+        if length > self._slots.capacity:
+            capacity = self._roomy(length)
+            self._resize(min(count, self._fitting(capacity)), capacity)
+        elif count < self._most:  # are the long ones gone?
+            capacity = self._roomy(length)
+            if self._fitting(capacity) >= WORTH_IT * count:
+                self._resize(min(self._most, self._fitting(capacity)), capacity)
+
+    def _roomy(self, length: int) -> int:
+        """Capacity for a length with some to spare: a larger cache means copying it, and capturing all steps again."""
+        return min(self.limit, -(-int(SPARE * length) // GRANULE) * GRANULE)
+
+    def _fitting(self, capacity: int) -> int:
+        """Slots of that capacity within the budget; one at least."""
+        return max(1, self._budget // capacity)
 
     def _give_up_half(self, jobs: Sequence[Job]) -> None:
         """Out of memory: half as many slots from now on; with one slot left, whatever was to go into it fails."""
