@@ -3,6 +3,8 @@ attention gets what it is promised."""
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -121,6 +123,52 @@ def test_the_kernel_that_the_gpu_can_run_is_taken(monkeypatch, capability, there
     assert (kernel.name if kernel else None) == found
     assert flash.find_flash(torch.device("cuda"), torch.float32) is None
     assert flash.find_flash(torch.device("cpu"), torch.bfloat16) is None
+
+
+def test_every_run_is_one_step_whether_warm_up_capture_or_replay(monkeypatch):
+    """A CUDA graph played by a list: what happens while capturing is only noted, and done when it is replayed."""
+    capturing, done = [], []
+
+    class Stream:
+        device = torch.device("cuda", 0)
+
+        def wait_stream(self, other):
+            pass
+
+    class Graph:
+        def replay(self):
+            done.extend(self.noted)
+
+        def pool(self):
+            return (0, 1)
+
+    class Capture:
+        def __init__(self, graph, pool, stream, capture_error_mode):
+            self.graph, self.pool = graph, pool
+            pools.append(pool)
+
+        def __enter__(self):
+            capturing.append([])
+
+        def __exit__(self, *_):
+            self.graph.noted = capturing.pop()
+
+    pools = []
+    monkeypatch.setattr(torch.cuda, "Stream", lambda _: Stream())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
+    monkeypatch.setattr(torch.cuda, "stream", lambda _: contextlib.nullcontext())
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", Capture)
+    graphs = Graphs(torch.device("cuda", 0))
+    for index, variant in enumerate("aabaabbbab"):
+        graphs.run(variant, lambda name=variant: (capturing[-1] if capturing else done).append(name))
+        assert len(done) == index + 1
+    assert "".join(done) == "aabaabbbab"
+    assert pools == [None, (0, 1)]  # one pool for both
+    graphs.clear()
+    graphs.run("a", lambda: done.append("a"))
+    assert len(done) == 11
+    assert len(pools) == 2
 
 
 def test_on_the_cpu_a_step_simply_runs():

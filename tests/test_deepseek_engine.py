@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import random
 import threading
 import time
@@ -19,7 +21,10 @@ from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
 from ocrpress.engines.base import EngineOptions  # noqa: E402
 from ocrpress.engines.cards import load_card  # noqa: E402
 from ocrpress.engines.deepseek import choose_dtype, find_device, open_deepseek  # noqa: E402
+from ocrpress.engines.deepseek import engine as engine_module  # noqa: E402
+from ocrpress.engines.deepseek.clock import Timing  # noqa: E402
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
+from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
 from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
 from ocrpress.errors import EngineError, OcrpressError, UsageError  # noqa: E402
@@ -99,7 +104,9 @@ class NgramRule:
         return scores
 
 
-def test_24_pages_of_mixed_modes_and_lengths_in_5_slots_equal_generate_on_each_alone(model, tokenizer, card):
+@pytest.fixture(scope="module")
+def mixed(model, tokenizer, card):
+    """24 requests of mixed modes, tasks and lengths, and what `generate` makes of each alone."""
     draw = random.Random(3)
     modes = ["tiny"] * 10 + ["small"] * 7 + ["base"] * 3 + ["gundam"] * 3 + ["large"]
     draw.shuffle(modes)
@@ -111,12 +118,16 @@ def test_24_pages_of_mixed_modes_and_lengths_in_5_slots_equal_generate_on_each_a
         )
         for index, mode in enumerate(modes)
     ]  # fmt: skip
-    expected = {request.key: alone(model, tokenizer, card, request) for request in requests}
-    engine = DeepseekEngine(model, tokenizer, card, slots=5)
-    answers = {completion.key: completion for completion in engine.read(requests)}
-    assert set(answers) == set(expected)
+    return requests, {request.key: alone(model, tokenizer, card, request) for request in requests}
+
+
+def check(tokenizer, mixed, answers: list) -> None:
+    requests, expected = mixed
+    found = {completion.key: completion for completion in answers}
+    assert len(answers) == len(found)
+    assert set(found) == set(expected)
     for request in requests:
-        answer = answers[request.key]
+        answer = found[request.key]
         assert answer.text == tokenizer.decode(expected[request.key]), request
         assert answer.output_tokens == len(expected[request.key])
         full = len(expected[request.key]) == request.decoding.max_tokens
@@ -124,7 +135,38 @@ def test_24_pages_of_mixed_modes_and_lengths_in_5_slots_equal_generate_on_each_a
         assert answer.form == "markup"
         assert answer.plan.mode == request.mode
         assert set(answer.seconds) == {"views", "encode", "prefill", "decode"}
-    assert engine.scheduler.tally.tokens == sum(map(len, expected.values()))
+
+
+def test_24_pages_of_mixed_modes_and_lengths_in_5_slots_equal_generate_on_each_alone(model, tokenizer, card, mixed):
+    engine = DeepseekEngine(model, tokenizer, card, slots=5)
+    check(tokenizer, mixed, list(engine.read(mixed[0])))
+    assert engine.scheduler.tally.tokens == sum(map(len, mixed[1].values()))
+
+
+@pytest.mark.parametrize("slots", [5, 16])
+def test_the_same_pages_in_the_order_and_strides_of_a_gpu(model, tokenizer, card, mixed, monkeypatch, slots):
+    """What the engine does otherwise on CUDA, kernels apart: chunks, looks, rows, and an encoder that lags."""
+
+    class Stream:
+        def wait_stream(self, other):
+            waits.append(other)
+
+    class Beside(contextlib.nullcontext):
+        def __init__(self, stream):
+            super().__init__(stream)
+
+    waits, lag = [], itertools.count()
+    monkeypatch.setattr(torch.cuda, "stream", Beside)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: Stream())
+    monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
+    monkeypatch.setattr(Timing, "over", property(lambda _: next(lag) % 3 == 2))
+    engine = DeepseekEngine(model, tokenizer, card, slots=slots)
+    engine._on_gpu, engine._chunk, engine._stream = True, 4, Stream()
+    engine.scheduler._on_gpu, engine.scheduler._stride = True, 8
+    monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin: Feeder(requests, room, pin=False))
+    check(tokenizer, mixed, list(engine.read(mixed[0])))
+    assert waits
+    assert engine.scheduler.tally.slot_steps >= engine.scheduler.tally.active_steps
 
 
 @pytest.fixture(scope="module")
