@@ -9,7 +9,8 @@ from conftest import environment
 
 import ocrpress as package
 from ocrpress.__main__ import main
-from ocrpress.cli import main as commands
+from ocrpress.cli import doctor
+from ocrpress.cli.main import COMMANDS
 
 
 def test_version(ocrpress):
@@ -26,12 +27,20 @@ def test_help_is_quick(ocrpress):
     assert min(seconds) < 0.2
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["modes"]])
+def test_every_command_stands_in_the_list_and_has_a_help_of_its_own(ocrpress):
+    listed = ocrpress("--help", "convert").text
+    for name, about in COMMANDS.items():
+        assert name in listed
+        assert " ".join(about.split()) in " ".join(listed.split())
+        assert f"ocrpress {name}" in ocrpress(name, "--help").text
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["convert", "--help"], ["bench", "--help"], ["modes"], ["models"]])
 def test_help_imports_nothing_heavy(arguments):
     code = (
         "import sys; from ocrpress.__main__ import main\n"
         "try: main(sys.argv[1:])\nexcept SystemExit: pass\n"
-        "heavy = {'numpy', 'PIL', 'openvino', 'tqdm', 'pypdfium2', 'subprocess'}\n"
+        "heavy = {'numpy', 'PIL', 'openvino', 'tqdm', 'pypdfium2', 'subprocess', 'torch', 'transformers', 'httpx2'}\n"
         "print(sorted(heavy & set(sys.modules)), file=sys.stderr)"
     )
     done = subprocess.run(
@@ -64,16 +73,10 @@ def test_wrong_usage_is_one_line_with_a_remedy(capsys, arguments, words):
 
 
 def test_an_error_of_ours_is_one_line_and_the_traceback_comes_with_debug(capsys, monkeypatch):
-    class Broken:
-        @staticmethod
-        def add_parser(subparsers):
-            commands.doctor.add_parser(subparsers)
+    def broken(args):
+        raise ZeroDivisionError("a\nb")
 
-        @staticmethod
-        def run(args):
-            raise ZeroDivisionError("a\nb")
-
-    monkeypatch.setitem(commands.COMMANDS, "doctor", Broken)
+    monkeypatch.setattr(doctor, "run", broken)
     assert main(["doctor"]) == 1
     assert capsys.readouterr().err == (
         "ocrpress: internal error: ZeroDivisionError: a b: run again with --debug and report it\n"

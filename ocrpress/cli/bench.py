@@ -36,11 +36,11 @@ NEEDS: dict[str, Callable[[str], bool]] = {
 BASELINES = {"cuda": ((1, False), (16, False), (64, False), (64, True)), "cpu": ((1, False), (8, False))}
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command. Options without a default are left out when not given: their defaults live in the library."""
     parser = subparsers.add_parser(
         "bench",
-        help="measure pages a second, and the share of what the hardware allows",
+        help=about,
         description=DESCRIPTION,
         epilog="a table, then one line of JSON; exit codes as of every command, 1 if pages failed",
         argument_default=argparse.SUPPRESS,

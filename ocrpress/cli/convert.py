@@ -28,11 +28,11 @@ PASSED_ON = (
 )  # fmt: skip
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command. Options without a default are left out when not given: their defaults live in the library."""
     parser = subparsers.add_parser(
         "convert",
-        help="turn documents into Markdown, JSON or plain text",
+        help=about,
         description="Turn documents into Markdown, JSON or plain text. Text goes to stdout unless -o is given.",
         argument_default=argparse.SUPPRESS,
     )

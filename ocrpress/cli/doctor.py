@@ -19,11 +19,11 @@ CANNOT_RUN = 4
 MISSING = "missing: run pip install --upgrade ocrpress"
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "doctor",
-        help="show what is installed and which engines can run here",
+        help=about,
         description="Show what is installed and which engines can run here.",
         epilog=f"exit codes: 0 the engine {DEFAULT_ENGINE} can run; {CANNOT_RUN} it cannot",
     )

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from ocrpress.engines.cards import Card
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "models",
-        help="list the checkpoints for the engine deepseek, and which are here",
+        help=about,
         description="List the checkpoints for the engine deepseek, and which of them are on this machine.",
         epilog="any other checkpoint of the same architecture: --checkpoint FOLDER, or a hub id after 'ocrpress pull'",
     )

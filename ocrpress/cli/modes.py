@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from ocrpress.cli.parser import Parser
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "modes",
-        help="show the resolution modes, and what each would cost a document",
+        help=about,
         description="Show the resolution modes; with a FILE, what each of them would cost it in tokens.",
     )
     add = parser.add_argument

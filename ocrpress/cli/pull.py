@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from ocrpress.cli.parser import Parser
 
 
-def add_parser(subparsers: argparse._SubParsersAction[Parser]) -> None:
+def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "pull",
-        help="download a checkpoint for the engine deepseek, and verify it",
+        help=about,
         description="""Download a checkpoint for the engine deepseek: only safetensors and what describes them, at a
         pinned revision. A download that broke off goes on where it stopped. Checksums, tensor names and shapes are
         verified; then the folder is printed.""",
