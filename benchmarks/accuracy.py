@@ -19,11 +19,11 @@ from statistics import fmean, median
 from typing import Any
 
 import pypdfium2
-from machine import describe_machine
 from rapidfuzz.distance import Levenshtein
 
 from ocrpress.document import PageResult, block_text
 from ocrpress.engines import open_engine
+from ocrpress.measure.machine import describe_machine
 from ocrpress.pipeline import Options, open_reading
 
 LEADER = re.compile(r"(?:\s?\.){4,}")

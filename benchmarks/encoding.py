@@ -26,20 +26,20 @@ from typing import Any, Self
 import numpy as np
 import psutil
 import torch
-from machine import describe_machine
 from PIL import Image
 from torch import Tensor
 
-from ocrpress.engines.deepseek.architecture import PUBLISHED, Clip, Sam
+from ocrpress.engines.deepseek.architecture import PUBLISHED, ClipConfig, SamConfig
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.random_weights import random_model
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews, pixel_views
+from ocrpress.measure.machine import describe_machine
 from ocrpress.modes import MODES, plan
 from ocrpress.views import make_views
 
 PAGE = (1240, 1754)  # A4 at 150 dpi: 2 × 3 tiles
-SMALL_SAM = Sam(layers=4, width=192, heads=3, mlp=768, global_layers=(1, 3), channels=(512, 1024))
-SMALL_CLIP = Clip(layers=4, width=1024, heads=16, mlp=1024)
+SMALL_SAM = SamConfig(layers=4, width=192, heads=3, mlp=768, global_layers=(1, 3), channels=(512, 1024))
+SMALL_CLIP = ClipConfig(layers=4, width=1024, heads=16, mlp=1024)
 Encode = Callable[[list[PixelViews]], list[Tensor]]
 
 

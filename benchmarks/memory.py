@@ -18,7 +18,8 @@ import time
 from pathlib import Path
 
 import psutil
-from machine import describe_machine
+
+from ocrpress.measure.machine import describe_machine
 
 
 def make_pdf(pages: int, path: Path, lines: int = 12) -> None:

@@ -26,10 +26,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from machine import describe_machine
 from PIL import Image, ImageOps
 
 from ocrpress.document import PageImage
+from ocrpress.measure.machine import describe_machine
 from ocrpress.modes import get_mode, plan
 from ocrpress.sources import SourceOptions, open_source
 from ocrpress.views import PADDING, make_views

@@ -20,8 +20,9 @@ from statistics import fmean, median
 from typing import Any
 
 from accuracy import edit_distance, load_truth
-from machine import describe_machine
 from PIL import Image
+
+from ocrpress.measure.machine import describe_machine
 
 HERE = Path(__file__).parent
 COMMANDS = {

@@ -32,7 +32,7 @@ class FakeHub:
         self.resumes = True
         self.asked: list[tuple[str, str, str]] = []
         self.tokens: set[str] = set()
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Handler,), {"hub": self}))
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
@@ -61,71 +61,70 @@ class FakeHub:
         return {"id": self.repository, "modelId": self.repository, "sha": self.commit, "private": False, "tags": [],
                 "downloads": 0, "likes": 0, "siblings": siblings}  # fmt: skip
 
-    def _handler(self) -> type[BaseHTTPRequestHandler]:
-        hub = self
 
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
+class Handler(BaseHTTPRequestHandler):
+    """Answers as the hub does; `hub` is set by the hub that it answers for."""
 
-            def do_HEAD(self):
-                self.answer(body=False)
+    hub: FakeHub
+    protocol_version = "HTTP/1.1"
 
-            def do_GET(self):
-                self.answer(body=True)
+    def do_HEAD(self):
+        self.answer(body=False)
 
-            def answer(self, body):
-                path = unquote(urlsplit(self.path).path)
-                hub.asked.append((self.command, path, self.headers.get("Range", "")))
-                hub.tokens.add(self.headers.get("Authorization", ""))
-                if hub.status:
-                    return self.send(hub.status, b"{}")
-                if path.startswith(f"/api/models/{hub.repository}"):
-                    revision = path.partition("/revision/")[2]
-                    if revision in ("", "main", hub.commit):
-                        return self.send(200, json.dumps(hub.describe()).encode())
-                    return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
-                if path.startswith(f"/{hub.repository}/resolve/"):
-                    return self.file(hub.folder / path.rpartition("/")[2], body)
-                return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
+    def do_GET(self):
+        self.answer(body=True)
 
-            def file(self, path, body):
-                if not path.is_file():
-                    return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
-                content = path.read_bytes()
-                large = path.suffix == ".safetensors"
-                etag = hashlib.sha256(content).hexdigest() if large else git_sha1(content)
-                headers = {"ETag": f'"{etag}"', "X-Repo-Commit": hub.commit, "Accept-Ranges": "bytes"}
-                headers |= {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(content))} if large else {}
-                if path.name in hub.corrupt:
-                    content = content[:-1] + bytes([content[-1] ^ 1])
-                span = self.headers.get("Range", "") if hub.resumes else ""
-                start = int(span.removeprefix("bytes=").rstrip("-")) if span else 0
-                if start:
-                    headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
-                cut = hub.cut.pop(0) if large and body and hub.cut else None
-                if large and body and hub.stall:
-                    cut = hub.stall
-                return self.send(206 if start else 200, content[start:], headers, body, cut)
+    def answer(self, body):
+        path = unquote(urlsplit(self.path).path)
+        self.hub.asked.append((self.command, path, self.headers.get("Range", "")))
+        self.hub.tokens.add(self.headers.get("Authorization", ""))
+        if self.hub.status:
+            return self.send(self.hub.status, b"{}")
+        if path.startswith(f"/api/models/{self.hub.repository}"):
+            revision = path.partition("/revision/")[2]
+            if revision in ("", "main", self.hub.commit):
+                return self.send(200, json.dumps(self.hub.describe()).encode())
+            return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        if path.startswith(f"/{self.hub.repository}/resolve/"):
+            return self.file(self.hub.folder / path.rpartition("/")[2], body)
+        return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
-            def send(self, status, content, headers=None, body=True, cut=None):
-                self.send_response(status)
-                for name, value in {**(headers or {}), "Content-Length": len(content)}.items():
-                    self.send_header(name, str(value))
-                self.end_headers()
-                if self.command == "GET" and body:
-                    self.wfile.write(content[:cut])
-                    if cut and cut == hub.stall:
-                        self.wfile.flush()
-                        hub.stalled.set()
-                        while hub.stall:
-                            time.sleep(0.02)
-                if cut is not None:
-                    self.close_connection = True
+    def file(self, path, body):
+        if not path.is_file():
+            return self.send(404, b"", {"X-Error-Code": "EntryNotFound"})
+        content = path.read_bytes()
+        large = path.suffix == ".safetensors"
+        etag = hashlib.sha256(content).hexdigest() if large else git_sha1(content)
+        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": self.hub.commit, "Accept-Ranges": "bytes"}
+        headers |= {"X-Linked-ETag": f'"{etag}"', "X-Linked-Size": str(len(content))} if large else {}
+        if path.name in self.hub.corrupt:
+            content = content[:-1] + bytes([content[-1] ^ 1])
+        span = self.headers.get("Range", "") if self.hub.resumes else ""
+        start = int(span.removeprefix("bytes=").rstrip("-")) if span else 0
+        if start:
+            headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
+        cut = self.hub.cut.pop(0) if large and body and self.hub.cut else None
+        if large and body and self.hub.stall:
+            cut = self.hub.stall
+        return self.send(206 if start else 200, content[start:], headers, body, cut)
 
-            def log_message(self, *_):
-                """Say nothing."""
+    def send(self, status, content, headers=None, body=True, cut=None):
+        self.send_response(status)
+        for name, value in {**(headers or {}), "Content-Length": len(content)}.items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command == "GET" and body:
+            self.wfile.write(content[:cut])
+            if cut and cut == self.hub.stall:
+                self.wfile.flush()
+                self.hub.stalled.set()
+                while self.hub.stall:
+                    time.sleep(0.02)
+        if cut is not None:
+            self.close_connection = True
 
-        return Handler
+    def log_message(self, *_):
+        """Say nothing."""
 
 
 def git_sha1(content: bytes) -> str:

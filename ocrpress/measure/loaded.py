@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ocrpress.engines.cards import DEFAULT_CHECKPOINT, load_card
-from ocrpress.engines.deepseek.architecture import Architecture, Clip, Decoder, Sam
+from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.loaded import Loaded, load
 from ocrpress.engines.deepseek.random_weights import random_model
@@ -16,9 +16,9 @@ __all__ = ["SMALL", "Loaded", "load", "load_small"]
 # Small enough for a CPU, with an encoder so cheap that decoding is most of the work. Widths are multiples of 16 bytes,
 # as the grouped products of a GPU want them.
 SMALL = Architecture(
-    Sam(layers=2, width=64, heads=2, mlp=128, global_layers=(1,), channels=(64, 128), neck=32),
-    Clip(layers=1, width=128, heads=4, mlp=256),
-    Decoder(
+    SamConfig(layers=2, width=64, heads=2, mlp=128, global_layers=(1,), channels=(64, 128), neck=32),
+    ClipConfig(layers=1, width=128, heads=4, mlp=256),
+    DecoderConfig(
         vocabulary=1024, width=128, layers=3, heads=2, kv_heads=2, mlp=256, dense_layers=1, experts=8,
         shared_experts=2, experts_per_token=2, expert_mlp=64, context=2048, bos=0, eos=1,
     ),

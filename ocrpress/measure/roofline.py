@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 from ocrpress.modes import get_mode
 
 if TYPE_CHECKING:
-    from ocrpress.engines.deepseek.architecture import Architecture, Clip, Decoder, Sam
+    from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
     from ocrpress.modes import Plan
 
 PROMPT_TEXT = 10  # tokens of the prompt beside the vision sequence: the start token and the question
@@ -115,7 +115,7 @@ def bound(
     return Bound(1 / (decoding + encoding), 1 / max(decoding, encoding), step, step_bytes, flops)
 
 
-def seen_tokens(decoder: Decoder, prompt: int, outputs: Sequence[int]) -> float:
+def seen_tokens(decoder: DecoderConfig, prompt: int, outputs: Sequence[int]) -> float:
     """How many tokens a row sees at a step, the mean over all steps of all answers."""
     window = decoder.sliding_window
     total = sum(_before(length, window) for length in outputs)
@@ -129,7 +129,7 @@ def _before(length: int, window: int | None) -> float:
     return window**2 / 2 + (length - window) * window
 
 
-def decoder_cost(decoder: Decoder) -> DecoderCost:
+def decoder_cost(decoder: DecoderConfig) -> DecoderCost:
     """A decoder's cost, counted from its figures: exact, but for the embedding, which is left out."""
     width, layers, sparse = decoder.width, decoder.layers, decoder.layers - decoder.dense_layers
     kv = decoder.kv_heads * (width // decoder.heads)
@@ -167,7 +167,7 @@ def _view_flops(architecture: Architecture, side: int) -> float:
     return _sam_flops(sam, across) + _clip_flops(clip, tokens) + projector
 
 
-def _sam_flops(sam: Sam, across: int) -> float:
+def _sam_flops(sam: SamConfig, across: int) -> float:
     """SAM, its neck and the compressor, for a view of across × across patches."""
     patches, width = across**2, sam.width
     padded = (math.ceil(across / sam.window) * sam.window) ** 2
@@ -182,7 +182,7 @@ def _sam_flops(sam: Sam, across: int) -> float:
     return sam.layers * linear + (sam.layers - whole) * windows + whole * everywhere + embedding + neck + compressor
 
 
-def _clip_flops(clip: Clip, tokens: int) -> float:
+def _clip_flops(clip: ClipConfig, tokens: int) -> float:
     """CLIP over so many features and its class token."""
     count, width = tokens + 1, clip.width
     return clip.layers * (2 * count * (4 * width * width + 2 * width * clip.mlp) + 4 * count**2 * width)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ocrpress.engines.deepseek.hub import INSTALL
 from ocrpress.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 
     from ocrpress.engines.base import EngineOptions
     from ocrpress.engines.deepseek.engine import DeepseekEngine
-
-ADVICE = "run: pip install 'ocrpress[deepseek]'"
 
 
 def open_deepseek(options: EngineOptions) -> DeepseekEngine:
@@ -33,7 +32,7 @@ def open_deepseek(options: EngineOptions) -> DeepseekEngine:
         import torch  # noqa: F401, to find out now
         import transformers  # noqa: F401
     except ImportError as error:
-        raise EngineError(f"the engine deepseek needs {error.name}, which is not installed", ADVICE) from error
+        raise EngineError(f"the engine deepseek needs {error.name}, which is not installed", INSTALL) from error
     from ocrpress.engines.deepseek.loaded import load
 
     if options.slots is not None and options.slots < 1:

@@ -12,7 +12,7 @@ ADVICE = "is this a checkpoint of DeepSeek-OCR's architecture? Its config.json m
 
 
 @dataclass(frozen=True)
-class Sam:
+class SamConfig:
     """The first half of the DeepEncoder: SAM's encoder and the 16× compressor. Sizes in channels, pixels or patches."""
 
     layers: int
@@ -28,7 +28,7 @@ class Sam:
 
 
 @dataclass(frozen=True)
-class Clip:
+class ClipConfig:
     """The second half of the DeepEncoder. Sizes in channels or pixels."""
 
     layers: int
@@ -40,7 +40,7 @@ class Clip:
 
 
 @dataclass(frozen=True)
-class Decoder:
+class DecoderConfig:
     """The mixture-of-experts language model.
 
     Attributes:
@@ -76,9 +76,9 @@ class Decoder:
 class Architecture:
     """All figures of a checkpoint."""
 
-    sam: Sam
-    clip: Clip
-    decoder: Decoder
+    sam: SamConfig
+    clip: ClipConfig
+    decoder: DecoderConfig
     image_token: int = IMAGE_TOKEN
 
     @property
@@ -88,9 +88,9 @@ class Architecture:
 
 
 PUBLISHED = Architecture(
-    Sam(layers=12, width=768, heads=12, mlp=3072, global_layers=(2, 5, 8, 11), channels=(512, 1024)),
-    Clip(layers=24, width=1024, heads=16, mlp=4096),
-    Decoder(
+    SamConfig(layers=12, width=768, heads=12, mlp=3072, global_layers=(2, 5, 8, 11), channels=(512, 1024)),
+    ClipConfig(layers=24, width=1024, heads=16, mlp=4096),
+    DecoderConfig(
         vocabulary=129280, width=1280, layers=12, heads=10, kv_heads=10, mlp=6848, dense_layers=1, experts=64,
         shared_experts=2, experts_per_token=6, expert_mlp=896, context=8192, bos=0, eos=1,
     ),

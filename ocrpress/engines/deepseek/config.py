@@ -19,9 +19,9 @@ from ocrpress.engines.deepseek.architecture import (
     ADVICE,
     IMAGE_TOKEN,
     Architecture,
-    Clip,
-    Decoder,
-    Sam,
+    ClipConfig,
+    DecoderConfig,
+    SamConfig,
     check_architecture,
 )
 from ocrpress.errors import EngineError
@@ -149,41 +149,41 @@ class _Figures:
         return default if value is None else value
 
 
-def _vision(top: _Figures) -> tuple[Sam, Clip]:
+def _vision(top: _Figures) -> tuple[SamConfig, ClipConfig]:
     """The encoder's figures, in either layout."""
     vision = top.table("vision_config")
     if "sam_config" in vision.found:
         return _vision_of_transformers(vision.table("sam_config"), vision.table("encoder_config"))
     width = vision.table("width")
     sam, clip = width.table("sam_vit_b"), width.table("clip-l-14-224")
-    return Sam(
+    return SamConfig(
         layers=sam.whole("layers"), width=sam.whole("width"), heads=sam.whole("heads"),
         mlp=sam.whole("mlp_dim", 4 * sam.whole("width")), global_layers=sam.wholes("global_attn_indexes"),
         channels=_pair(sam, "downsample_channels"), image=vision.whole("image_size", 1024),
-    ), Clip(
+    ), ClipConfig(
         layers=clip.whole("layers"), width=clip.whole("width"), heads=clip.whole("heads"),
         mlp=clip.whole("intermediate_size", 4 * clip.whole("width")), image=clip.whole("image_size", 224),
         patch=clip.whole("patch_size", 14),
     )  # fmt: skip
 
 
-def _vision_of_transformers(sam: _Figures, clip: _Figures) -> tuple[Sam, Clip]:
+def _vision_of_transformers(sam: _Figures, clip: _Figures) -> tuple[SamConfig, ClipConfig]:
     for key, value in {"use_abs_pos": True, "use_rel_pos": True, "qkv_bias": True, "hidden_act": "gelu"}.items():
         sam.must_be(key, value)
     clip.must_be("hidden_act", "quick_gelu")
-    return Sam(
+    return SamConfig(
         layers=sam.whole("num_hidden_layers"), width=sam.whole("hidden_size"), heads=sam.whole("num_attention_heads"),
         mlp=sam.whole("mlp_dim"), global_layers=sam.wholes("global_attn_indexes"),
         channels=_pair(sam, "downsample_channels"), neck=sam.whole("output_channels", 256),
         image=sam.whole("image_size", 1024), patch=sam.whole("patch_size", 16), window=sam.whole("window_size", 14),
-    ), Clip(
+    ), ClipConfig(
         layers=clip.whole("num_hidden_layers"), width=clip.whole("hidden_size"),
         heads=clip.whole("num_attention_heads"), mlp=clip.whole("intermediate_size"),
         image=clip.whole("image_size", 224), patch=clip.whole("patch_size", 14),
     )  # fmt: skip
 
 
-def _decoder(top: _Figures) -> Decoder:
+def _decoder(top: _Figures) -> DecoderConfig:
     """The language model's figures, which both layouts name alike."""
     text = _text(top)
     for key, value in FIXED.items():
@@ -192,7 +192,7 @@ def _decoder(top: _Figures) -> Decoder:
     rope = text.found.get("rope_parameters") or {"rope_theta": text.found.get("rope_theta", 10000.0)}
     rope = _Figures(text.path, rope, f"{text.name}rope_parameters.")
     rope.must_be("rope_type", "default")
-    return Decoder(
+    return DecoderConfig(
         vocabulary=text.whole("vocab_size"), width=text.whole("hidden_size"), layers=text.whole("num_hidden_layers"),
         heads=text.whole("num_attention_heads"),
         kv_heads=text.whole("num_key_value_heads", text.whole("num_attention_heads")),

@@ -7,11 +7,11 @@ are those under which DeepSeek-OCR is published; transformers writes the same.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrpress.engines.deepseek.architecture import Architecture, Clip, Decoder, Sam
+from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
 from ocrpress.errors import EngineError
 
 INDEX_FILE = "model.safetensors.index.json"
@@ -131,7 +131,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _sam(sam: Sam) -> Iterator[tuple[str, Shape]]:
+def _sam(sam: SamConfig) -> Iterator[tuple[str, Shape]]:
     grid, head = sam.image // sam.patch, sam.width // sam.heads
     yield "pos_embed", (1, grid, grid, sam.width)
     yield "patch_embed.proj.weight", (sam.width, 3, sam.patch, sam.patch)
@@ -157,7 +157,7 @@ def _sam(sam: Sam) -> Iterator[tuple[str, Shape]]:
     yield "net_3.weight", (sam.channels[1], sam.channels[0], 3, 3)
 
 
-def _clip(clip: Clip) -> Iterator[tuple[str, Shape]]:
+def _clip(clip: ClipConfig) -> Iterator[tuple[str, Shape]]:
     yield "embeddings.class_embedding", (clip.width,)
     yield "embeddings.position_embedding.weight", ((clip.image // clip.patch) ** 2 + 1, clip.width)
     yield "pre_layrnorm.weight", (clip.width,)
@@ -173,7 +173,7 @@ def _clip(clip: Clip) -> Iterator[tuple[str, Shape]]:
         yield from _linear(f"{layer}.mlp.fc2", clip.mlp, clip.width)
 
 
-def _decoder_layer(decoder: Decoder, dense: bool) -> Iterator[tuple[str, Shape]]:
+def _decoder_layer(decoder: DecoderConfig, dense: bool) -> Iterator[tuple[str, Shape]]:
     width, head = decoder.width, decoder.width // decoder.heads
     yield "input_layernorm.weight", (width,)
     yield "post_attention_layernorm.weight", (width,)
@@ -225,14 +225,3 @@ def _complaint(kind: str, names: list[str]) -> str:
 
 def _show(shape: Shape) -> str:
     return " × ".join(map(str, shape)) or "a scalar"
-
-
-def parameters(tensors: Mapping[str, Shape]) -> int:
-    """How many numbers tensors of these shapes hold."""
-    total = 0
-    for shape in tensors.values():
-        count = 1
-        for side in shape:
-            count *= side
-        total += count
-    return total
