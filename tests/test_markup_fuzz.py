@@ -126,8 +126,8 @@ def test_reading_and_writing_are_linear(unit):
         check(unit * (size // len(unit)), "markdown")
         return time.process_time() - started
 
-    small = seconds(5_000)
-    assert seconds(40_000) < max(20 * small, 0.5)
+    # Three tries: on a busy machine the clock may change between the two. What is quadratic fails all of them.
+    assert any(seconds(40_000) < max(20 * seconds(5_000), 0.5) for _ in range(3))
 
 
 @pytest.mark.parametrize("unit", ["<|ref|>", "[[[[", "<table><tr>", "\\[", "<td>x"])
