@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Box = tuple[float, float, float, float]
 Status = Literal["ok", "blank", "failed"]
+Fault = Literal["error", "loop", "cut off", "empty"]  # why an answer is not taken
 
 # A region is a line of text, or one of the areas that a layout model marks.
 RegionKind = Literal[
@@ -181,9 +182,11 @@ class Block:
 
 @dataclass(frozen=True)
 class Attempt:
-    """One try at a page: which engine and mode, how it stopped, and why it was not taken (empty if it was).
+    """One try at a page: which engine and mode, how it stopped, and why it was not taken.
 
     Attributes:
+        fault: the kind of fault; None if the answer was taken.
+        rejected: the same in words; empty if the answer was taken.
         decoding: how it was asked to choose its tokens; None for engines that do not.
         output_tokens: tokens generated; None for engines without tokens.
     """
@@ -195,6 +198,7 @@ class Attempt:
     rejected: str = ""
     decoding: Decoding | None = None
     output_tokens: int | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,9 @@ def test_the_whole_schema():
         "width": 768, "height": 1024, "grid": [1, 1], "vision_tokens": 256, "valid_tokens": 192, "sequence_tokens": 273,
     }  # fmt: skip
     assert only["seconds"] == {"render": 0.0123}
-    assert only["attempts"] == [{"engine": "fake", "mode": "base", "stop": "end", "seconds": 1.5, "rejected": ""}]
+    assert only["attempts"] == [
+        {"engine": "fake", "mode": "base", "stop": "end", "seconds": 1.5, "rejected": "", "fault": None}
+    ]
     heading, table, figure, number = only["blocks"]
     assert heading == {
         "kind": "heading", "text": "Title", "box": [72.0, 300.0, 540.0, 320.0], "box_999": [118, 378, 881, 404],

@@ -53,11 +53,15 @@ class Case:
         self.page = replace(page, warnings=warnings)
         self._add(page.seconds)
 
-    def record(self, engine: str, mode: str, completion: Completion, rejected: str, decoding: bool) -> None:
+    def record(self, engine: str, mode: str, completion: Completion, verdict: Verdict, decoding: bool) -> None:
         """Book a try; `decoding`: the engine was told how to choose its tokens."""
         seconds = sum(completion.seconds.values())
         asked = self.rung.decoding if decoding else None
-        self.attempts.append(Attempt(engine, mode, completion.stop, seconds, rejected, asked, completion.output_tokens))
+        self.attempts.append(
+            Attempt(
+                engine, mode, completion.stop, seconds, verdict.reason, asked, completion.output_tokens, verdict.fault
+            )
+        )
         self._add(completion.seconds)
 
     def reject(self, completion: Completion, verdict: Verdict) -> None:

@@ -25,11 +25,12 @@ from ocrpress.pipeline.case import Case, Finisher
 from ocrpress.pipeline.substitute import Substitute
 from ocrpress.quality.ink import has_ink
 from ocrpress.quality.ladder import NO_FALLBACK, first_rung, next_rung
-from ocrpress.quality.verdict import READING_TASKS, Fault, judge
+from ocrpress.quality.verdict import READING_TASKS, Verdict, judge
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from ocrpress.document import Fault
     from ocrpress.engines.base import Engine
     from ocrpress.pipeline.options import Options
     from ocrpress.sources.base import Source
@@ -169,7 +170,7 @@ class Reading:
         case.asked = False
         decoding = engine.capabilities.decoding
         verdict = judge(completion, case.page, decoding, self.options.task)
-        case.record(engine.name, case.rung.mode, completion, verdict.reason, decoding)
+        case.record(engine.name, case.rung.mode, completion, verdict, decoding)
         if verdict.fault is None:
             self._done(case, self._finish.read(case, completion, engine.name, case.rung.mode))
         elif not decoding:
@@ -213,13 +214,13 @@ class Reading:
             self._settle(case)
             return
         silent = not (completion.text.strip() or completion.regions)
-        reason = judge(completion, case.page, decoding=False).reason
-        if silent and not reason and any(verdict.fault != "empty" for verdict in case.faults):
-            reason = "no text"
+        verdict = judge(completion, case.page, decoding=False)
+        if silent and verdict.fault is None and any(before.fault != "empty" for before in case.faults):
+            verdict = Verdict("empty", "no text")
         mode = completion.plan.mode if completion.plan else NATIVE.name
-        case.record(substitute.name, mode, completion, reason, decoding=False)
-        if reason:
-            self._settle(case, f"the engine {substitute.name} could not read it either: {reason}")
+        case.record(substitute.name, mode, completion, verdict, decoding=False)
+        if verdict.fault:
+            self._settle(case, f"the engine {substitute.name} could not read it either: {verdict.reason}")
             return
         warning = f"read by the engine {substitute.name} instead: {case.rejections(self.engine.name)}"
         self._done(case, self._finish.read(case, completion, substitute.name, mode, warning))

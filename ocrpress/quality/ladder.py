@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ocrpress.document import Decoding
+from ocrpress.document import Decoding, Fault
 from ocrpress.errors import UsageError, unknown
 from ocrpress.modes import DEFAULT_MAX_TILES, MODES, plan
-
-if TYPE_CHECKING:
-    from ocrpress.quality.verdict import Fault
 
 NO_FALLBACK = "none"
 FALLBACKS = ("rapid", NO_FALLBACK)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from ocrpress.quality.ink import count_letters
 from ocrpress.quality.loops import find_loop
 
 if TYPE_CHECKING:
-    from ocrpress.document import Completion, PageImage
-
-Fault = Literal["error", "loop", "cut off", "empty"]
+    from ocrpress.document import Completion, Fault, PageImage
 
 READING_TASKS = frozenset({"markdown", "text"})  # the others may rightly answer with a word, or none
 FEWEST_LETTERS = 40  # that a page's ink must be worth before an empty answer is a fault

@@ -20,7 +20,7 @@
         "seconds": {"render": 0.01},   by stage
         "attempts": [{                 every try at the page; the last is the one that was taken, unless it was rejected
           "engine": "deepseek", "mode": "base", "stop": "end" | "length" | "error", "seconds": 1.2,
-          "rejected": "",              why it was not taken
+          "rejected": "", "fault": null,   why it was not taken: "error" | "loop" | "cut off" | "empty"
           "temperature": 0.0, "ngram": null, "window": null, "max_tokens": null, "seed": 0,
                                        only of engines that choose tokens; null is the checkpoint's own figure
           "output_tokens": 913}],      only if the engine says
@@ -131,6 +131,7 @@ def _attempt(attempt: Attempt) -> dict[str, Any]:
         "stop": attempt.stop,
         "seconds": _number(attempt.seconds, 4),
         "rejected": attempt.rejected,
+        "fault": attempt.fault,
     }
     if attempt.decoding is not None:
         decoding = attempt.decoding
