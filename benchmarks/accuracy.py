@@ -3,47 +3,27 @@
     python benchmarks/accuracy.py DATA [--engine rapid] [--mode native] [--limit N] [--out FILE.json]
 
 DATA is a folder with a JSON list of {"image": path, "text": true text} (its `pages.json`, or the file itself), or a PDF
-with a text layer, which then is the truth (pages without text are left out; its order is that of the file). White
-space is folded; the distance is divided by the longer text, so 0 is perfect and 1 nothing (Fox benchmark, arXiv
-2405.14295, section 4). Two figures a page: the text as `convert` gives it by default, and with running heads kept,
-since true texts mostly hold them. Prints a table, then a JSON line.
+with a text layer, which then is the truth (pages without text are left out; its order is that of the file). The
+distance is that of `ocrpress.measure.accuracy`: 0 is perfect and 1 nothing. Two figures a page: the text as `convert`
+gives it by default, and with running heads kept, since true texts mostly hold them. Prints a table, then a JSON line.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 import pypdfium2
-from rapidfuzz.distance import Levenshtein
 
-from ocrpress.document import PageResult, block_text
 from ocrpress.engines import open_engine
+from ocrpress.measure.accuracy import compared_text, edit_distance, fold
 from ocrpress.measure.machine import describe_machine
 from ocrpress.pipeline import Options, open_reading
 
-LEADER = re.compile(r"(?:\s?\.){4,}")
 LEAST = 100  # characters of a page's text layer
-
-
-def fold(text: str) -> str:
-    """The text with every run of white space as one space, and so every row of dots that leads to a page number."""
-    return " ".join(LEADER.sub(" ", text).split())
-
-
-def edit_distance(read: str, truth: str) -> float:
-    """Levenshtein distance of the folded texts, divided by the longer one: 0 to 1."""
-    one, other = fold(read), fold(truth)
-    return Levenshtein.distance(one, other) / max(len(one), len(other), 1)
-
-
-def full_text(page: PageResult) -> str:
-    """The page's text with its running heads and page numbers."""
-    return "\n\n".join(block_text(block) for block in page.blocks)
 
 
 def text_layer(pdf: Path) -> list[tuple[int, str]]:
@@ -75,7 +55,7 @@ def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[
             with open_reading(file, engine, Options(mode=mode, pages=str(number))) as reading:
                 (page,) = reading
             name = f"{file.name}:{number}" if file == data else file.name
-            kept, dropped = edit_distance(full_text(page), truth), edit_distance(page.text, truth)
+            kept, dropped = edit_distance(compared_text(page), truth), edit_distance(page.text, truth)
             rows.append({"page": name, "kept": round(kept, 4), "default": round(dropped, 4), "status": page.status})
     finally:
         engine.close()

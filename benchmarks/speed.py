@@ -19,9 +19,10 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from accuracy import edit_distance, load_truth
+from accuracy import load_truth
 from PIL import Image
 
+from ocrpress.measure.accuracy import edit_distance
 from ocrpress.measure.machine import describe_machine
 
 HERE = Path(__file__).parent
