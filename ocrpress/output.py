@@ -6,6 +6,7 @@ A process that is killed while it writes leaves the hidden file behind and never
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from itertools import count
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from ocrpress.errors import OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 _numbers = count(1)
 _unfinished: set[Path] = set()
@@ -31,13 +32,25 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises OutputError; what stood under the name before then still stands there.
     """
+    with writing(path) as write:
+        write(data)
+
+
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[Callable[[bytes], None]]:
+    """A file written piece by piece, whole or not at all: it gets its name when the context ends without an error.
+
+    Gives the function that writes the next piece. Raises OutputError; see `write_bytes`.
+    """
     try:
         if _is_special(path):
-            path.write_bytes(data)
+            with path.open("wb", buffering=0) as stream:
+                yield functools.partial(_write, stream.fileno())
             return
         target = Path(os.path.realpath(path))  # a link keeps pointing where it points
         with _partial(target.parent) as (partial, descriptor):
-            _write_all(descriptor, data)
+            yield functools.partial(_write, descriptor)
+            os.fsync(descriptor)  # a full disk may be noticed as late as here
             partial.replace(target)
     except OSError as error:
         raise _cannot_write(path, error) from error
@@ -91,11 +104,10 @@ def _partial(folder: Path) -> Iterator[tuple[Path, int]]:
         _unfinished.discard(partial)
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view.nbytes:
         view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)  # a full disk may be noticed as late as here
 
 
 def _is_special(path: Path) -> bool:

@@ -50,7 +50,7 @@ def test_stdin_goes_to_a_file_that_does_not_stay(data: bytes, scratch: Path, mon
     source.close()
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"%PDF-1.4 nothing", make_text_pdf(1, user="x")])
+@pytest.mark.parametrize("data", [b"", b"\x00hello", b"%PDF-1.4 nothing", make_text_pdf(1, user="x")])
 def test_a_stream_that_cannot_be_read_leaves_no_file(data: bytes, scratch: Path) -> None:
     with pytest.raises(InputError, match=r"input|encrypted") as caught:
         open_source(io.BytesIO(data))
@@ -108,7 +108,7 @@ def test_text_paths_paths_and_odd_names_are_the_same(tmp_path: Path, monkeypatch
     ("data", "said"),
     [
         (b"", "is empty"),
-        (b"hello", "no format that ocrpress reads: give a PDF"),
+        (b"hello", r"no format that ocrpress reads .it is text, not what its name, \.pdf, says.: give a PDF"),
         (b"PK\x03\x04rest", "Office, e-book or ZIP"),
         (b"<!DOCTYPE html><p>", "web page"),
         (b"BMW is a car, not a bitmap", "no format"),

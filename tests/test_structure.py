@@ -7,7 +7,7 @@ import ast
 from conftest import ROOT
 
 ROOMS = [
-    {"errors"}, {"modes", "inline"}, {"document", "output"}, {"views", "sources"}, {"engines"},
+    {"errors"}, {"modes", "inline"}, {"document", "output"}, {"views", "typeset"}, {"sources"}, {"engines"},
     {"layout", "quality", "figures"}, {"writers"}, {"pipeline"}, {"jobs", "measure"}, {"server", "cli"},
     {"__main__"},
 ]  # fmt: skip

@@ -44,7 +44,7 @@ def stream(
     """Read a document page by page, in page order, in bounded memory.
 
     Args:
-        path: a PDF, an image, a folder of images, "-" for standard input, or an open binary file.
+        path: a PDF, an image, a folder of images, a text, "-" for standard input, or an open binary file.
         engine: a name of `ocrpress.engines.ENGINES`, or an engine of your own (then you close it).
         engine_options: how an engine that is given by name is opened: its checkpoint, device, address, …
         **options: the fields of `Options`.

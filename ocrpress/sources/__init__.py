@@ -1,7 +1,8 @@
 """Anything -> a lazy stream of pages. `open_source` is the door; what a file is, its first bytes decide.
 
 path ──sniff──▶ pdf.py ──▶ pool.py ──▶ worker.py ──▶ clerk.py ──▶ pdfium.py | poppler.py ──▶ PageImage
-             └▶ image.py ──▶ pixels.py ──▶ PageImage
+             ├▶ image.py ──▶ pixels.py ──▶ PageImage
+             └▶ text.py ──▶ ocrpress.typeset ──▶ PageImage
 """
 
 from __future__ import annotations
@@ -17,23 +18,22 @@ from ocrpress.sources.base import RENDERERS, Renderer, Source, SourceOptions
 from ocrpress.sources.checks import STDIN, check_options, has_poppler, shown_name
 from ocrpress.sources.pages import PageRange, parse_ranges
 from ocrpress.sources.raster import render_size
-from ocrpress.sources.sniff import HEAD_BYTES, describe, sniff
+from ocrpress.sources.sniff import HEAD_BYTES, sniff
 
 if TYPE_CHECKING:
     from ocrpress.sources.spool import SpooledSource
 
 __all__ = ["RENDERERS", "Renderer", "Source", "SourceOptions", "has_poppler", "open_source", "render_size"]
 
-_FORMATS_ADVICE = "give a PDF, a PNG, JPEG, WebP, TIFF, GIF or BMP image, or a folder of images"
-
 
 def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions | None = None) -> Source:
     """Open a document. The caller closes the source.
 
     Args:
-        path: a PDF, an image, a folder of images, "-" for stdin, or a binary stream (read to its end here).
-        options: how pages are taken; None for the defaults. `dpi` and `mode` decide the size of PDF pages only: the
-            pixels of images are handed on as they are, up to `max_pixels`.
+        path: a PDF, an image, a folder of images, a plain text or Markdown file, "-" for stdin, or a binary stream
+            (read to its end here).
+        options: how pages are taken; None for the defaults. `dpi` and `mode` decide the size of the pages of PDFs and
+            texts only: the pixels of images are handed on as they are, up to `max_pixels`.
 
     Raises:
         UsageError: an option is out of range, or none of the pages asked for is there.
@@ -67,18 +67,17 @@ def _open_regular(file: str, name: str, options: SourceOptions, ranges: tuple[Pa
     if not head:
         raise InputError(f"{shown} is empty", "give a file with something in it")
     found = sniff(head)
-    if found is None:
-        looks = describe(head)
-        raise InputError(
-            f"{shown} is of no format that ocrpress reads{f' ({looks})' if looks else ''}", _FORMATS_ADVICE
-        )
+    path = Path(file).absolute()
+    if found is None or found == "text":  # what it is not, the source of texts says
+        from ocrpress.sources.text import TextSource
+
+        return TextSource(path, name, options, ranges)
     if found == "pdf":
         from ocrpress.sources.pdf import PdfSource
 
-        return PdfSource(str(Path(file).absolute()), name, options, ranges)
+        return PdfSource(str(path), name, options, ranges)
     from ocrpress.sources.image import ImageSource, image_file
 
-    path = Path(file).absolute()
     return ImageSource(name, image_file(path, shown, found), options, ranges)
 
 

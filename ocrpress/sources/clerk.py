@@ -1,4 +1,4 @@
-"""Answers requests for pages of PDFs: the work of a worker process, or of this process where there are no workers."""
+"""Answers requests for pages of PDFs and their text: the work of a worker process, or of this one without workers."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ocrpress.sources.base import SourceOptions
 from ocrpress.sources.protocol import Message, Reply, failed, failed_by
 
 if TYPE_CHECKING:
+    from ocrpress.sources.layer import Layer
     from ocrpress.sources.raster import Raster
 
 
@@ -20,6 +21,10 @@ class PdfDocument(Protocol):
 
     def render(self, number: int, options: SourceOptions) -> Raster:
         """Page `number`, from 1. Raises PageError."""
+        ...
+
+    def layer(self, number: int) -> Layer:
+        """The text layer of page `number`, from 1. Raises PageError."""
         ...
 
     def agrees(self, page_count: int) -> bool:
@@ -61,6 +66,9 @@ class Clerk:
                 return Reply({"pages": document.page_count})
             if "of" in request and not document.agrees(request["of"]):
                 return failed("page", f"{request['renderer']} counts the pages differently")
+            if request.get("layer"):
+                layer = document.layer(request["page"])
+                return Reply({"hidden": layer.hidden}, layer.text.encode(errors="replace"))
             raster = document.render(request["page"], SourceOptions(**request["options"]))
         except OcrpressError as error:
             return failed_by(error)

@@ -199,7 +199,7 @@ def _frames_in_folder(path: Path) -> tuple[Frame, ...]:
             found = sniff(stream.read(HEAD_BYTES))
     except OSError:
         return (Frame(path, None),) if by_name else ()
-    if found is None or found == "pdf":
+    if found is None or found in {"pdf", "text"}:
         return (Frame(path, None),) if by_name else ()
     if found not in _MANY_FRAMES:
         return (Frame(path, found),)

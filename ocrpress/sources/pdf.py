@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.errors import EngineError, InputError
 from ocrpress.sources.checks import POPPLER_ADVICE, check_page_count, has_poppler, shown_name
 from ocrpress.sources.clerk import Clerk
+from ocrpress.sources.layer import Layer
 from ocrpress.sources.pages import PageRange, select_pages
 from ocrpress.sources.pool import Pool, Retry, Worker, ask
 from ocrpress.sources.protocol import Message, Reply, as_exception
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 # A document that lies about its length would otherwise cost two programs for every page that it does not have.
 POPPLER_FAILURES = 10
+
+_Made = TypeVar("_Made")
 
 
 class PdfSource:
@@ -76,18 +79,15 @@ class PdfSource:
         """Pages are drawn at the size that the options ask for."""
         return True
 
-    def pages(self) -> Iterator[PageImage | UnreadablePage]:
+    def pages(self) -> Generator[PageImage | UnreadablePage, None, None]:
         """The pages asked for, in page order; workers stop when the iterator is closed."""
         requests = (self._request(number, self._renderer) for number in self._numbers)
-        count = 0
-        with contextlib.closing(self._answers(requests)) as answers:
-            for request, reply in answers:
-                count += 1
-                yield self._page(request, reply)
-        if count < len(self._numbers):
-            raise InputError(
-                f"{shown_name(self._name)} was closed while it was read", "keep it open until the last page"
-            )
+        yield from self._each(requests, self._retry, self._page)
+
+    def layers(self) -> Generator[Layer | UnreadablePage, None, None]:
+        """The text layers of the pages asked for, in page order, read by workers as `pages` are drawn."""
+        requests = ({**self._request(number, "pdfium"), "layer": True} for number in self._numbers)
+        yield from self._each(requests, _no_retry, _layer)
 
     def redraw(self, number: int, mode: str) -> PageImage | None:
         """A page drawn once more, as another mode would see it; None if it cannot be, or the options fix its size."""
@@ -148,17 +148,31 @@ class PdfSource:
         error = as_exception(reply)
         return type(error)(error.message.replace(self._path, shown_name(self._name)), error.advice)
 
-    def _answers(self, requests: Iterable[Message]) -> Generator[tuple[Message, Reply], None, None]:
+    def _each(
+        self, requests: Iterable[Message], retry: Retry, made: Callable[[Message, Reply], _Made]
+    ) -> Generator[_Made, None, None]:
+        """What is made of every reply, in page order."""
+        count = 0
+        with contextlib.closing(self._answers(requests, retry)) as answers:
+            for request, reply in answers:
+                count += 1
+                yield made(request, reply)
+        if count < len(self._numbers):
+            raise InputError(
+                f"{shown_name(self._name)} was closed while it was read", "keep it open until the last page"
+            )
+
+    def _answers(self, requests: Iterable[Message], retry: Retry) -> Generator[tuple[Message, Reply], None, None]:
         if self._closed:
             return
         if self._clerk:
-            yield from _answers_here(self._clerk.answer, requests, self._retry)
+            yield from _answers_here(self._clerk.answer, requests, retry)
             return
         pool = Pool(min(self._options.workers, len(self._numbers)), self._options.page_seconds, self._opener)
         self._opener = None
         self._pools.append(pool)
         try:
-            yield from pool.answers(requests, self._retry)
+            yield from pool.answers(requests, retry)
         finally:
             pool.close()
             if pool in self._pools:
@@ -187,6 +201,16 @@ class PdfSource:
         width, height = message["points"]
         seconds = {"render": message["seconds"]}
         return PageImage(number, image, width, height, seconds, (*notes, *message["warnings"]))
+
+
+def _layer(request: Message, reply: Reply) -> Layer | UnreadablePage:
+    if reply.failure:
+        return UnreadablePage(request["page"], reply.message["message"])
+    return Layer(request["page"], bytes(reply.pixels).decode(), reply.message["hidden"])
+
+
+def _no_retry(request: Message, reply: Reply) -> None:
+    """Text layers have one reader."""
 
 
 def _answers_here(

@@ -11,6 +11,7 @@ from ocrpress.sources.raster import DAMAGED_ADVICE, Raster, bounded, scaled_down
 
 if TYPE_CHECKING:
     from ocrpress.sources.base import SourceOptions
+    from ocrpress.sources.layer import Layer
 
 _WHITE = (255, 255, 255, 255)
 
@@ -44,13 +45,8 @@ class PdfiumDocument:
         Raises:
             PageError: pdfium cannot load or draw the page.
         """
-        import pypdfium2
-
         with _LOCK:
-            try:
-                page = self._document[number - 1]
-            except pypdfium2.PdfiumError as error:
-                raise PageError(f"pdfium cannot load the page ({error})") from error
+            page = self._load(number)
             try:
                 points: tuple[float, float] = page.get_size()
                 wanted = wanted_size(points[0], points[1], options)
@@ -58,6 +54,21 @@ class PdfiumDocument:
                 return Raster(size, points, _draw(page, size), scaled_down(wanted, size))
             except MemoryError as error:
                 raise PageError("pdfium ran out of memory") from error
+            finally:
+                page.close()
+
+    def layer(self, number: int) -> Layer:
+        """The text layer of page `number` (from 1).
+
+        Raises:
+            PageError: pdfium cannot load the page, or it has more text than a page can hold.
+        """
+        from ocrpress.sources.layer import read_layer
+
+        with _LOCK:
+            page = self._load(number)
+            try:
+                return read_layer(page, number)
             finally:
                 page.close()
 
@@ -69,6 +80,14 @@ class PdfiumDocument:
         """Close the file."""
         with _LOCK:
             self._document.close()
+
+    def _load(self, number: int) -> Any:
+        import pypdfium2
+
+        try:
+            return self._document[number - 1]
+        except pypdfium2.PdfiumError as error:
+            raise PageError(f"pdfium cannot load the page ({error})") from error
 
 
 def _draw(page: Any, size: tuple[int, int]) -> memoryview:

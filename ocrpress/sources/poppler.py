@@ -12,6 +12,7 @@ from ocrpress.sources.raster import DAMAGED_ADVICE, Raster, bounded, scaled_down
 
 if TYPE_CHECKING:
     from ocrpress.sources.base import SourceOptions
+    from ocrpress.sources.layer import Layer
 
 _SIZE = re.compile(r"([-\d.eE+]+) x ([-\d.eE+]+) pts")
 
@@ -57,6 +58,10 @@ class PopplerDocument:
             raise PageError("poppler cannot draw the page")
         image = images[0].convert("RGB")
         return Raster(image.size, points, image.tobytes(), scaled_down(wanted, size))
+
+    def layer(self, number: int) -> Layer:
+        """Raises PageError: text layers are pdfium's to read."""
+        raise PageError(f"pdfium cannot open the document, so the text layer of page {number} is not to be had")
 
     def agrees(self, page_count: int) -> bool:
         """Are there so many pages? Poppler closes the gap that a broken page leaves, and then misses one at the end."""

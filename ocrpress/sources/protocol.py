@@ -1,7 +1,8 @@
 """What a source and its workers say to each other: a header, a JSON object, raw pixels. Nothing is ever unpickled.
 
 A request is {"path", "renderer", "page", "options"}; page 0 asks how many pages there are, and "of", where it is
-given, is how many there must be. A reply is {"pages"}, or {"size", "points", "seconds", "warnings"} with the pixels
+given, is how many there must be; "layer", where it is true, asks for the page's text instead of its pixels. A reply is
+{"pages"}, or {"size", "points", "seconds", "warnings"} with the pixels behind it, or {"hidden"} with the text in UTF-8
 behind it, or {"failure", "message", "advice"}.
 """
 
