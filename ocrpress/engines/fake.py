@@ -14,6 +14,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from copy import copy
 from dataclasses import dataclass, field
+from random import Random
 
 from ocrpress.document import Completion, Region, Request
 from ocrpress.engines.base import Capabilities
@@ -38,6 +39,26 @@ def script(*answers: str | Exception) -> Callable[[Request], str]:
         if isinstance(answer, Exception):
             raise copy(answer)  # its traceback holds the page, and must not outlive it
         return answer
+
+    return read_as
+
+
+def misread(texts: Sequence[str], rate: float, seed: int = 0) -> Callable[[Request], str]:
+    """For `read_as`: page n is `texts[n - 1]` with a known share of its characters wrong, as an instrument's test wants.
+
+    Of n characters that are not white space, round(rate × n) become "¤", which no text should hold: so the edit distance
+    to the truth is that number, neither more nor less.
+
+    Args:
+        rate: 0 to 1.
+    """
+
+    def read_as(request: Request) -> str:
+        letters = list(texts[request.page.number - 1])
+        places = [place for place, letter in enumerate(letters) if not letter.isspace()]
+        for place in Random(f"{seed} {request.page.number}").sample(places, round(rate * len(places))):  # noqa: S311
+            letters[place] = "¤"
+        return "".join(letters)
 
     return read_as
 

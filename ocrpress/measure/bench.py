@@ -9,12 +9,12 @@ the very same weights.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from ocrpress.engines import open_engine
 from ocrpress.errors import EngineError
+from ocrpress.measure.bars import Bars, no_bar
 from ocrpress.measure.pages import drawn_pages, file_pages
 from ocrpress.measure.roofline import bound
 from ocrpress.measure.throughput import Cell, Pages, measure_cell, slots_of
@@ -32,28 +32,11 @@ NOISE_LENGTHS = Lengths(1000, 1000)  # a model of noise does not end by itself
 WARMUP_TOKENS = 8  # of the baseline: it has no graphs to capture and no cache to grow
 
 
-class Bar(Protocol):
-    """What counts pages."""
-
-    def update(self, pages: int) -> object:
-        """So many more pages are done."""
-        ...
-
-
-class _NoBar:
-    def update(self, pages: int) -> object:
-        return pages
-
-
-def _no_bar(name: str, pages: int) -> AbstractContextManager[Bar]:
-    return nullcontext(_NoBar())
-
-
 @dataclass(frozen=True)
 class Watcher:
     """Who is told what goes on: a bar for each cell, by its name and pages, and remarks in words."""
 
-    bar: Callable[[str, int], AbstractContextManager[Bar]] = _no_bar
+    bar: Bars = no_bar
     remark: Callable[[str], object] = print
 
 
