@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ocrpress.cli.choose import AUTO, HEEDED, Choice, choose_engine
-from ocrpress.cli.parser import add_debug
+from ocrpress.cli.choose import AUTO, HEEDED, Choice, choose_engines
+from ocrpress.cli.parser import add_debug, items
 from ocrpress.engines import ENGINES
 from ocrpress.engines.base import EngineOptions
 from ocrpress.errors import UsageError
@@ -17,7 +17,8 @@ from ocrpress.modes import DEFAULT_MAX_TILES, MODES, NATIVE, get_mode, plan
 
 if TYPE_CHECKING:
     from ocrpress.cli.parser import Parser
-    from ocrpress.measure.bench import Bar, Settings, Subject, Watcher
+    from ocrpress.measure.bars import Bars
+    from ocrpress.measure.bench import Settings, Subject, Watcher
     from ocrpress.measure.throughput import Cell
 
 PASSED_ON = ("checkpoint", "device", "url", "model")
@@ -46,7 +47,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    several: dict[str, Any] = {"action": "extend", "type": _items, "default": []}
+    several: dict[str, Any] = {"action": "extend", "type": items, "default": []}
     add("files", nargs="*", default=[], metavar="FILE", help="documents to take the pages from, over and over")
     add("--engine", metavar="E*", **several, help=f"{', '.join([AUTO, *ENGINES])} (default: {AUTO})")
     add("--mode", metavar="M*", **several, help=f"{', '.join([*MODES, NATIVE.name])} (default: the engine's own)")
@@ -170,11 +171,7 @@ def _choices(args: argparse.Namespace) -> list[Choice]:
         given["random_weights"] = True
     default = "deepseek" if args.random_weights else AUTO
     names = list(dict.fromkeys(args.engine or [default]))
-    heeded = frozenset().union(*(HEEDED.get(name, frozenset(given)) for name in names))
-    choices = [
-        choose_engine(name, {key: given[key] for key in given if key in HEEDED.get(name, given) or key not in heeded})
-        for name in names
-    ]
+    choices = choose_engines(names, given)
     for option, heed in NEEDS.items():
         if getattr(args, option, None) and not any(heed(choice.name) for choice in choices):
             others = " or ".join(f"--engine {name}" for name in ENGINES if heed(name))
@@ -208,18 +205,13 @@ def _settings(args: argparse.Namespace) -> Settings:
     )  # fmt: skip
 
 
-def _items(text: str) -> list[str]:
-    """A comma list."""
-    return [item.strip() for item in text.split(",") if item.strip()]
-
-
 def _whole(option: str, text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise UsageError(f"--{option} is '{text}'", "it must be a whole number, 1 or more")
     return int(text)
 
 
-def _bars(quiet: bool) -> Callable[[str, int], AbstractContextManager[Bar]]:
+def _bars(quiet: bool) -> Bars:
     from ocrpress.cli.progress import progress
 
     return lambda name, pages: progress(name, pages, quiet)

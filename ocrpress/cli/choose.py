@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -60,6 +60,15 @@ def choose_engine(name: str, given: Mapping[str, Any]) -> Choice:
     if "api_key" in HEEDED[name] and os.environ.get(API_KEY):
         options.setdefault("api_key", os.environ[API_KEY])
     return Choice(name, EngineOptions(**options), why)
+
+
+def choose_engines(names: Sequence[str], given: Mapping[str, Any]) -> list[Choice]:
+    """Several engines, each with the options that it heeds. Raises UsageError, for one that none heeds too."""
+    heeded = frozenset().union(*(HEEDED.get(name, frozenset(given)) for name in names))
+    return [
+        choose_engine(name, {key: given[key] for key in given if key in HEEDED.get(name, given) or key not in heeded})
+        for name in names
+    ]
 
 
 def _choose(checkpoint: str | None) -> tuple[str, str]:

@@ -37,12 +37,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         argument_default=argparse.SUPPRESS,
     )
     add = parser.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="a PDF, an image, a folder of images, a pattern, or - for stdin")
+    add("inputs", nargs="+", metavar="INPUT", help="a PDF, an image, a folder of images, a text or Markdown file"
+        " (typeset, then read), a pattern, or - for stdin")  # fmt: skip
     add("-o", "--output", metavar="OUT", help="a file, or a folder (several inputs, or a name that ends in /)")
     add("--mode", metavar="M", help=f"{', '.join([NATIVE.name, *MODES])} (default: the engine's own)")
     add("--engine", metavar="E", default=AUTO, help=f"{', '.join([AUTO, *ENGINES])} (default: {AUTO})")
     add("--format", metavar="F", default=FORMATS[0], help=f"{', '.join(FORMATS)} (default: {FORMATS[0]})")
-    add("--dpi", type=float, metavar="N", help="resolution of PDF pages (default: what the mode can use)")
+    add("--dpi", type=float, metavar="N", help="resolution of PDF and text pages (default: what the mode can use)")
     add("--pages", metavar="R", help="pages to read, like 1-3,7 or 5- (default: all)")
     add("--password", metavar="P", help="of encrypted PDFs")
     add("--renderer", metavar="R", help=f"{', '.join(RENDERERS)} (default: {SourceOptions.renderer})")

@@ -23,7 +23,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         description="Show the resolution modes; with a FILE, what each of them would cost it in tokens.",
     )
     add = parser.add_argument
-    add("file", nargs="?", metavar="FILE", help="a PDF, an image, a folder of images, or - for stdin")
+    add("file", nargs="?", metavar="FILE", help="a PDF, an image, a folder of images, a text, or - for stdin")
     add("--json", action="store_true", help="for programs")
     add(
         "--max-tiles",

@@ -34,3 +34,8 @@ class Parser(argparse.ArgumentParser):
 def add_debug(parser: argparse.ArgumentParser) -> None:
     """The option that every command has."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def items(text: str) -> list[str]:
+    """A comma list, for options that take several values."""
+    return [item.strip() for item in text.split(",") if item.strip()]

@@ -1,4 +1,4 @@
-"""A page-wise progress bar on stderr: pages/s and time left. None where stderr is no terminal, or the work is short."""
+"""A progress bar on stderr: pages/s and time left. None where stderr is no terminal, or the work is short."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 
 SHOW_AFTER = 1.0  # seconds
 FORMAT = "{desc}: {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}]"
+OPEN_FORMAT = "{desc}: {n_fmt} [{elapsed}, {rate_noinv_fmt}]"  # where nobody knows how many there will be
 
 
 class Bar(Protocol):
-    """What counts pages."""
+    """What counts pages, or what else is done one after the other."""
 
     def update(self, pages: int) -> object:
-        """So many more pages are done."""
+        """So many more are done."""
         ...
 
 
@@ -28,8 +29,13 @@ class _NoBar:
 
 
 @contextmanager
-def progress(name: str, pages: int, quiet: bool) -> Iterator[Bar]:
-    """A bar for a document of so many pages; it is wiped off when the document is done."""
+def progress(name: str, total: int | None, quiet: bool, unit: str = "page") -> Iterator[Bar]:
+    """A bar for a document; it is wiped off when the document is done.
+
+    Args:
+        total: how many pages it has; None if nobody knows.
+        unit: what is counted, if not pages: thousands of them are shortened.
+    """
     if quiet or sys.stderr is None or not sys.stderr.isatty():
         yield _NoBar()
         return
@@ -41,8 +47,8 @@ def progress(name: str, pages: int, quiet: bool) -> Iterator[Bar]:
     shown = "".join(char for char in Path(name).name if char.isprintable())[-30:]
     size = get_terminal_size()  # never 0, whatever the terminal says of itself
     with tqdm(
-        total=pages, desc=shown, unit="page", delay=SHOW_AFTER, leave=False, file=sys.stderr, ncols=size.columns,
-        nrows=size.lines, bar_format=FORMAT,
+        total=total, desc=shown, unit=unit, unit_scale=unit != "page", delay=SHOW_AFTER, leave=False, file=sys.stderr,
+        ncols=size.columns, nrows=size.lines, bar_format=OPEN_FORMAT if total is None else FORMAT,
     ) as bar:  # fmt: skip
         # The first page can take long: models are loaded for it.
         first = threading.Timer(SHOW_AFTER, bar.refresh)
