@@ -106,7 +106,7 @@ class Legend:
 
 def _handles(row: Row) -> Iterator[Line2D]:
     for engine, variant in row.families:
-        label = variant if row.alone else f"{shorten(engine)}, {variant}"
+        label = shorten(variant) if row.alone else f"{shorten(engine)}, {shorten(variant)}"
         colour, fill = row.colour(engine, variant), row.fill(engine, variant)
         dot: dict[str, Any] = {"marker": "o", "ms": 5.5, "mfc": fill, "mec": colour}
         yield Line2D([], [], color=colour, ls=_style(variant), lw=2, label=label, **dot)
@@ -258,7 +258,9 @@ def _draw_levels_alone(ax: Axes, row: Row, panel: Panel) -> None:
             f"{100 * found.mean:.1f} %", (place, found.mean), (8, 0), textcoords="offset points", va="center", size=10
         )
     ax.set_xlim(-0.5, len(levels) - 0.3)
-    ax.set_xticks(range(len(levels)), [f"{shorten(level.engine, 20)}\n{level.variant}" for level in levels])
+    ax.set_xticks(
+        range(len(levels)), [f"{shorten(level.engine, 20)}\n{shorten(level.variant, 20)}" for level in levels]
+    )
 
 
 def _style(variant: str) -> Any:
