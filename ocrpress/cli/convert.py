@@ -7,10 +7,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from ocrpress.cli.choose import API_KEY, AUTO, HEEDED, choose_engine
+from ocrpress.cli.choose import AUTO, HEEDED, choose_engine
+from ocrpress.cli.options import MODEL_GROUP, add_model
 from ocrpress.cli.parser import add_debug
 from ocrpress.engines import ENGINES
-from ocrpress.engines.base import EngineOptions
 from ocrpress.engines.cards import TASKS
 from ocrpress.modes import MODES, NATIVE, get_mode
 from ocrpress.quality.ladder import FALLBACKS, Ladder
@@ -52,27 +52,14 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
     add("--page-breaks", metavar="B", default=PAGE_BREAKS[0], help=f"{' or '.join(PAGE_BREAKS)} (default: %(default)s)")
     add("--max-tiles", type=int, metavar="N", help=f"of the gundam modes (default: {SourceOptions.max_tiles})")
     add("--workers", type=int, metavar="N", help=f"processes that render PDF pages (default: {SourceOptions.workers})")
-    _add_model(parser.add_argument_group("options of the engines deepseek and server").add_argument)
+    _add_model(parser.add_argument_group(MODEL_GROUP).add_argument)
     add("--quiet", action="store_true", default=False, help="no progress and no warnings on stderr")
     add_debug(parser)
 
 
 def _add_model(add: Callable[..., object]) -> None:
-    """Options of the engines that have a model which chooses tokens."""
-    add("--task", metavar="T", help=f"{', '.join(TASKS[:-1])}, {TASKS[-1]}=WHAT (default: {TASKS[0]})")
-    add("--checkpoint", metavar="C", help="a name that 'ocrpress models' lists, a folder, or a hub id (owner/name)")
-    add("--device", metavar="D", help=f"auto, cpu, cuda or cuda:N; of deepseek (default: {EngineOptions.device})")
-    add("--slots", type=int, metavar="N", help="pages decoded side by side (default: what fits)")
-    add("--max-tokens", type=int, metavar="N", help="longest answer to a page (default: the checkpoint's)")
-    add("--url", metavar="URL", help="of the endpoint, like http://localhost:8000/v1; of server")
-    add("--model", metavar="NAME", help="the endpoint's name for its model (default: it is asked); of server")
-    add("--api-key", metavar="KEY", help=f"of the endpoint; better: the variable {API_KEY}; of server")
-    add(
-        "--timeout",
-        type=float,
-        metavar="S",
-        help=f"seconds for an answer (default: {EngineOptions.timeout:g}); of server",
-    )
+    """Which model, and what is done about answers that are rejected."""
+    add_model(add, TASKS[0])
     add("--retries", type=int, metavar="N", help=f"further tries at a page (default: {Ladder.retries})")
     add("--no-retries", dest="retries", action="store_const", const=0, help="take the first answer or none")
     add(

@@ -9,16 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpress.cli.choose import AUTO, HEEDED, Choice, choose_engines
+from ocrpress.cli.options import MODEL_GROUP, add_model
 from ocrpress.cli.parser import add_debug, items
 from ocrpress.cli.say import say
 from ocrpress.engines import ENGINES
 from ocrpress.engines.base import EngineOptions
-from ocrpress.engines.cards import TASKS
 from ocrpress.errors import UsageError
 from ocrpress.modes import DEFAULT_MAX_TILES, MODES, NATIVE, get_mode, plan
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from ocrpress.cli.parser import Parser
     from ocrpress.measure.samples import Choice as SampleChoice
@@ -76,20 +76,9 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         help="leave out the control of VLMs: rapid on the very pixels",
     )
     add("--fresh", action="store_true", default=False, help="measure anew what was measured before")
-    _add_model(parser.add_argument_group("options of the engines deepseek and server").add_argument)
+    add_model(parser.add_argument_group(MODEL_GROUP).add_argument, "text")
     add("--quiet", action="store_true", default=False, help="no progress on stderr")
     add_debug(parser)
-
-
-def _add_model(add: Callable[..., object]) -> None:
-    """Options of the engines that have a model."""
-    add("--task", metavar="T", help=f"{', '.join(TASKS)} (default: text)")
-    add("--checkpoint", metavar="C", help="a name that 'ocrpress models' lists, a folder, or a hub id (owner/name)")
-    add("--device", metavar="D", help=f"auto, cpu, cuda or cuda:N; of deepseek (default: {EngineOptions.device})")
-    add("--slots", type=int, metavar="N", help="pages decoded side by side (default: what fits)")
-    add("--max-tokens", type=int, metavar="N", help="longest answer to a page (default: the checkpoint's)")
-    add("--url", metavar="URL", help="of the endpoint, like http://localhost:8000/v1; of server")
-    add("--model", metavar="NAME", help="the endpoint's name for its model (default: it is asked); of server")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ import re
 import time
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from random import Random
@@ -44,10 +44,10 @@ def script(*answers: str | Exception) -> Callable[[Request], str]:
 
 
 def misread(texts: Sequence[str], rate: float, seed: int = 0) -> Callable[[Request], str]:
-    """For `read_as`: page n is `texts[n - 1]` with a known share of its characters wrong, as an instrument's test wants.
+    """For `read_as`: page n is `texts[n - 1]` with a known share of its characters wrong, to test an instrument with.
 
-    Of n characters that are not white space, round(rate × n) become "¤", which no text should hold: so the edit distance
-    to the truth is that number, neither more nor less.
+    Of n characters that are not white space, round(rate × n) become "¤", which no text should hold: so that number is
+    the edit distance to the truth, neither more nor less.
 
     Args:
         rate: 0 to 1.
