@@ -176,14 +176,16 @@ def _finish(
     """Write the results and print the table; returns the exit code."""
     from ocrpress.cli.stdout import write_stdout
     from ocrpress.cli.table import table
-    from ocrpress.measure.curve_table import bucket_rows, table_rows
+    from ocrpress.measure.curve_table import bucket_rows, meanings, table_rows
     from ocrpress.measure.results import make_curve, times_object, write_results
 
     curve = make_curve(measured, samples, _settings(args, wanted))
     write_results(args.output, curve, times_object(measured, seconds), samples)
+    rows = table_rows(curve)
+    heads = "".join(f"{head:<10}{meaning}\n" for head, meaning in meanings(rows).items())
     write_stdout(
-        f"{curve.about}; text tokens: {curve.tokens_by}\n\n{table(table_rows(curve))}\n"
-        f"by text tokens\n\n{table(bucket_rows(curve))}\n{args.output / 'report.html'} shows the pages\n"
+        f"{curve.about}; text tokens: {curve.tokens_by}\n\nby text tokens\n\n{table(bucket_rows(curve))}\n"
+        f"all pages\n\n{table(rows)}\n{heads}\n{args.output / 'report.html'} shows the pages\n"
     )
     return int(any(page.fault == "error" for found in measured for page in found.cell.pages)
                or any(found.unreadable for found in measured))  # fmt: skip

@@ -11,8 +11,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "ocrpress", "numpy", "openvino", "pdf2image", "pillow", "pypdfium2", "rapid-layout", "rapidocr", "tokenizers",
-    "torch", "transformers",
+    "ocrpress", "matplotlib", "numpy", "openvino", "pdf2image", "pillow", "pypdfium2", "rapid-layout", "rapidfuzz",
+    "rapidocr", "tokenizers", "torch", "transformers",
 )  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ocrpress.measure.curve import Cell, Curve, Point, Spread, has_tokens, point, points
-from ocrpress.measure.published import SET_PRECISION
+from ocrpress.measure.published import COMPRESSION, SET_PRECISION
 from ocrpress.modes import MODES
 
 Panel = Literal["survives", "precision"]
@@ -23,11 +23,6 @@ NATURAL = "natural"
 FAR = 0.4  # of the published compression: pages that do not come so far have the axis for themselves
 MARGIN = 1.05
 CHARACTERS_A_TOKEN = 4.5  # of English prose; where no natural page tells
-# Text tokens per vision token of the points of SET_PRECISION: mean of the bucket's pages, from the same table.
-COMPRESSION: dict[int, dict[int, float]] = {
-    64: {600: 10.5, 700: 11.8, 800: 13.2, 900: 15.1, 1000: 16.5, 1100: 17.7, 1200: 19.7},
-    100: {600: 6.7, 700: 7.5, 800: 8.5, 900: 9.7, 1000: 10.6, 1100: 11.3, 1200: 12.6},
-}
 
 
 @dataclass(frozen=True)
