@@ -55,7 +55,11 @@ _CLASS_BREAKS = re.compile(
     "(?<=[BCEcSs])(?=A)|(?<=.H)(?=A)|(?<=[BCEcS])(?=N)|(?<=[BCcEHIiSsPp])(?=O)|(?<=[RT])(?=O(?!I?N))|(?<=[BCEHISPRT])(?=[RT])"
 )
 _LONGEST_GLUED = 200  # characters
-_PLAIN_END, _PLAIN_START = re.compile(f"[{_LETTERS}0-9,.;:]$"), re.compile(f"[{_LETTERS}0-9(“\"']")
+_CONTEXT = 5  # characters next to a space: a mark of punctuation, what is before it, and what may hang on both
+# A line may end at a space between any of these.
+_ORDINARY = frozenset(chr(code) for code in range(0x250) if re.match(f"[{_LETTERS}0-9]", chr(code)))
+_PLAIN_ENDS = _ORDINARY | frozenset(".,;:!?)]\"'’”%-–—…")
+_PLAIN_STARTS = _ORDINARY | frozenset("(“‘\"'")
 
 
 class Piece(NamedTuple):
@@ -176,7 +180,12 @@ def _glue(found: list[Piece]) -> list[Piece]:
     out: list[Piece] = []
     before = Piece("", 0)
     for piece in found:
-        if not before[1] or _may_part(before[0][-2:], piece[0][:2]) or len(before[0]) > _LONGEST_GLUED:
+        if (
+            not before[1]
+            or (before[0][-1:] in _PLAIN_ENDS and piece[0][:1] in _PLAIN_STARTS)
+            or _may_part(before[0][-_CONTEXT:], f"{piece[0]}{' ' * piece[1]}"[:_CONTEXT])
+            or len(before[0]) > _LONGEST_GLUED
+        ):
             out.append(piece)
         else:
             out[-1] = piece = Piece(before.text + " " * before.spaces + piece.text, piece.spaces, piece.soft)
@@ -184,10 +193,10 @@ def _glue(found: list[Piece]) -> list[Piece]:
     return out
 
 
-@lru_cache(maxsize=16384)
+@lru_cache(maxsize=8192)
 def _may_part(before: str, after: str) -> bool:
-    """Whether a line may end at a space, by the two characters on each side of it."""
-    if not before or not after or (_PLAIN_END.search(before) and _PLAIN_START.match(after)):
+    """Whether a line may end at a space, by the characters on each side of it."""
+    if not before or not after.strip(" "):
         return True
     before, after = _sample(before), _sample(after)
     return len(before) + 1 in _unicode_breaks(f"{before} {after}")

@@ -59,4 +59,4 @@ def _press(page: Ink, ink: Ink, x: int, y: int) -> None:
     part = page[y : y + height, x : x + width]
     if part.shape != ink.shape:
         ink = ink[: part.shape[0], : part.shape[1]]
-    np.maximum(part, ink, part)
+    np.maximum(part, ink, out=part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 
 from ocrpress.errors import InputError
@@ -49,7 +50,7 @@ class _Page:
         if not self.at_top:
             self.y += strip.above
         left, top = self.place.lefts[self.column], self.y
-        self.runs += [Run(text, left + x, round(top + y), face, rtl) for text, x, y, face, rtl in strip.inks]
+        self.runs += [Run(text, left + x, math.floor(top + y + 0.5), face, rtl) for text, x, y, face, rtl in strip.inks]
         for x0, y0, x1, y1 in strip.rules:
             self.rules.append((left + x0, top + y0, left + x1, top + y1))
         if strip.text:

@@ -148,10 +148,9 @@ def _installed(name: str, slant: int) -> FontFile:
     exact = {known.lower(): known for known in names}.get(name.strip().lower())
     if exact is None:
         near = difflib.get_close_matches(name, [*FAMILIES, *names], n=1, cutoff=0.5)
-        raise UsageError(
-            f"there is no font '{name}' among the {len(names)} families installed here",
-            f"{f'did you mean {near[0]}? ' if near else ''}Give serif, sans, mono, a font file or an installed family",
-        )
+        hint = f"did you mean '{near[0]}'? " if near else ""
+        known = f"Known: serif, sans, mono, a font file, and {len(names)} installed families"
+        raise UsageError(f"unknown font '{name}'", hint + known)
     weight = "bold" if slant & BOLD else "normal"
     style: Literal["italic", "normal"] = "italic" if slant & ITALIC else "normal"
     path = manager.findfont(font_manager.FontProperties(family=[exact], weight=weight, style=style))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from ocrpress.typeset import plain
 from ocrpress.typeset.blocks import Block, PageBreak, Paragraph, Rule, Span, Table
 from ocrpress.typeset.fonts import BOLD, ITALIC, MONO, REGULAR
 
@@ -50,14 +51,20 @@ def parse(text: str) -> Iterator[Block]:
     for number, page in enumerate(text.split("\f")):
         if number:
             yield PageBreak()
-        yield from _Walk(_parser().parse(page)).blocks()
+        try:
+            tokens = _parser().parse(page)
+        except RecursionError:  # nested hundreds of levels deep: that is no document
+            yield from plain.parse(page)
+        else:
+            yield from _Walk(tokens).blocks()
 
 
 @lru_cache(maxsize=1)
 def _parser() -> MarkdownIt:
     from markdown_it import MarkdownIt
 
-    return MarkdownIt("commonmark").enable(["table", "strikethrough"])
+    # What is nested deeper than maxNesting would be dropped without a word.
+    return MarkdownIt("commonmark", {"maxNesting": 1_000_000}).enable(["table", "strikethrough"])
 
 
 class _Walk:
@@ -67,18 +74,19 @@ class _Walk:
         self.tokens = tokens
         self.places = [_Place()]
         self.counters: list[int | None] = []  # next number of each open list, None for bullets
+        self.parted = True  # what comes next is not of the list that stands before it
 
     def blocks(self) -> Iterator[Block]:
         """The blocks. Where lines or tight items begin or end there is white space, and a blank line in the text."""
         before: Block | None = None
         for block in self._walk():
-            follows = isinstance(block, Paragraph) and block.above < _ABOVE
-            if before is not None:
-                if isinstance(before, Paragraph) and not follows:
-                    before = replace(before, end="\n\n")
-                yield before
-            if isinstance(block, Paragraph) and block.above == _ABOVE_TIGHT and not _ends_line(before):
+            tight = isinstance(block, Paragraph) and block.above < _ABOVE
+            if isinstance(before, Paragraph) and not tight:
+                before = replace(before, end="\n\n")
+            if isinstance(block, Paragraph) and tight and not _ends_line(before):
                 block = replace(block, above=_ABOVE)
+            if before is not None:
+                yield before
             before = block
         if before is not None:
             yield before
@@ -111,6 +119,7 @@ class _Walk:
                 self.counters[-1] = 0
         elif kind in ("bullet_list_close", "ordered_list_close"):
             self.counters.pop()
+            self.parted = self.parted or not self.counters
         elif kind == "list_item_open":
             number = self.counters[-1]
             marker = BULLET if number is None else f"{number}{token.markup}"
@@ -140,7 +149,8 @@ class _Walk:
             lines[0][0] = Span(lines[0][0].text[task.end() :], lines[0][0].role)
         # A tight list's paragraphs are hidden: its items follow each other without white space.
         tight = opening.hidden
-        above = _ABOVE_TIGHT if tight else _ABOVE_HEADING if scale else _ABOVE
+        above = _ABOVE_HEADING if scale else _ABOVE_TIGHT if tight and not self.parted else _ABOVE
+        self.parted = False
         for number, spans in enumerate(lines):
             last = number == len(lines) - 1
             yield Paragraph(

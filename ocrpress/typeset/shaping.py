@@ -93,8 +93,8 @@ class Letters:
             parts.append(Part(text, x, face))
             x += glyphs_of(face).length(text)
         hyphen = self.word(Piece("-", 0)) if piece.soft else None
-        # A right-to-left line is drawn with its face's own spaces.
-        space = glyphs_of(parts[-1].face).length(" ") if parts and RTL.search(piece.text) else self.space
+        # As it is drawn in a line with right-to-left script: a space goes with the face before it.
+        space = glyphs_of(parts[-1].face).length(" ") if parts else self.space
         return Word(piece, x, piece.spaces * space, tuple(parts), hyphen)
 
     def _face_of(self, cluster: str) -> Face:
