@@ -33,7 +33,7 @@ def test_every_figure_stands_in_a_result():
     for value, name, key in quoted:
         measured = json.loads((RESULTS / f"{name}.json").read_text())
         for part in key.split("."):
-            measured = measured[part]
+            measured = measured[int(part) if isinstance(measured, list) else part]
         assert round(measured, len(value.partition(".")[2])) == float(value), (name, key)
 
 
