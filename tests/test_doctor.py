@@ -112,10 +112,10 @@ def test_the_engine_deepseek_runs_with_one(capsysbinary, monkeypatch, tmp_path):
 
 def test_the_engine_deepseek_without_its_packages_names_the_command(capsysbinary, monkeypatch, tmp_path):
     real = health._version
-    monkeypatch.setattr(health, "_version", lambda name: None if name in ("torch", "tokenizers") else real(name))
+    monkeypatch.setattr(health, "_version", lambda name: None if name in ("torch", "safetensors") else real(name))
     runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
     assert not runs
-    assert notes == ["not installed: tokenizers, torch: run: pip install 'ocrpress[deepseek]'"]
+    assert notes == ["not installed: safetensors, torch: run: pip install 'ocrpress[deepseek]'"]
 
 
 def test_the_engine_deepseek_with_an_old_transformers_names_the_command(capsysbinary, monkeypatch, tmp_path):

@@ -51,7 +51,7 @@ def _report(health: Health) -> str:
         f"{health.cores} processor cores to use, {memory} of memory",
         "",
         "packages",
-        *(f"  {name:<12} {version or MISSING}" for name, version in health.packages.items()),
+        *(f"  {name:<18} {version or MISSING}" for name, version in health.packages.items()),
         "",
         "programs",
         *(f"  {program.name:<12} {program.path or 'not found'}: {program.use}" for program in health.programs),

