@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -114,3 +115,38 @@ def test_a_long_run_is_drawn_without_being_kept():
     page = replace(sheet("a"), runs=(Run(long, 5.0, 50.0, face),))
     assert ink(draw(page)).any()
     assert not any(key[0] == long for key in glyphs_of(face)._masks)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("leading", [0.5, 1.25])
+def test_ink_laid_down_is_ink_merged(columns, leading):
+    text = "Ågy|ſ (fjord) ÇŖ∫ ﷺ — Type " * 120
+    page = sheet(text, Style(page="a5", dpi=72, columns=columns, leading=leading, font="sans", size=9))
+    chance = random.Random(1)
+    shuffled = list(page.runs)
+    chance.shuffle(shuffled)
+    assert (ink(draw(page)) == ink(draw(replace(page, runs=tuple(shuffled))))).all()
+
+
+def test_a_word_put_together_is_the_word_drawn_glyph_by_glyph():
+    face = sheet("a").runs[0].face
+    glyphs = glyphs_of(face)
+    word, x = "Typography,ÅÇ|", 20.0
+    runs = [
+        Run(character, x + offset, 50.0, face) for character, offset in zip(word, glyphs.offsets(word), strict=False)
+    ]
+    together = ink(draw(replace(sheet("a"), runs=(Run(word, x, 50.0, face),))))
+    assert (together == ink(draw(replace(sheet("a"), runs=tuple(runs))))).all()
+
+
+def test_a_glyph_taller_than_others_is_whole():
+    face = replace(sheet("a").runs[0].face, size=20.0)
+    found = glyphs_of(face)
+    found._box = (8, 12)  # as if all were too tall
+    page = replace(sheet("a"), runs=(Run("Wall", 20.0, 50.0, face),))
+    low = ink(draw(page))
+    del found._box
+    found.forget()
+    found._box = (30, 40)
+    high = ink(draw(page))
+    assert abs(low.astype(float).sum() - high.astype(float).sum()) < 0.02 * high.sum()
