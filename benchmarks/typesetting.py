@@ -21,6 +21,7 @@ import statistics
 import string
 import textwrap
 import time
+from collections import deque
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -95,24 +96,26 @@ def measure(text: str, pages: int, repeats: int) -> tuple[dict[str, list[float]]
     for start in range(0, len(all_pages), pages):
         part = "".join(sheet.text + sheet.joint for sheet in all_pages[start : start + pages])
         sheets: list[Sheet] = []
-        images: list[Image.Image] = []
+        images: deque[Image.Image] = deque(maxlen=4)  # who draws pages seldom keeps them
         times["layout"].append(timed(partial(count, lay_out(part, STYLE), sheets)))
         times["draw"].append(timed(partial(count, map(draw, sheets), images)))
-        times["png"].append(timed(partial(count, map(partial(png, dpi=sheets[0].dpi), images[:4]), [])))
+        times["png"].append(timed(partial(count, map(partial(png, dpi=sheets[0].dpi), images), [])))
         times["plain script"].append(timed(partial(plain_script, part, round(characters / lines))))
     return times, characters
 
 
-def count(things: Iterable[Thing], kept: list[Thing]) -> int:
-    """How many things came; they are kept."""
-    kept.extend(things)
-    return len(kept)
+def count(things: Iterable[Thing], kept: list[Thing] | deque[Thing]) -> int:
+    """How many things came; they are kept, or the last ones."""
+    number = 0
+    for number, thing in enumerate(things, 1):  # noqa: B007
+        kept.append(thing)
+    return number
 
 
 def forget() -> None:
     """Empty the caches of metrics, words and ink, so that the first round is cold."""
     letters.cache_clear()
-    breaking._cut.cache_clear()
+    breaking._cut_and_kept.cache_clear()
     glyphs._kept.clear()
 
 

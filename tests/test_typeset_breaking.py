@@ -12,8 +12,8 @@ from ocrpress.typeset.breaking import Piece, breaks, clusters, pieces
 ASCII = "aB19.,:;-/!?()[]{}$%+\\|\"'#=é"
 OTHERS = [
     "a", "a", "1", "-", "—", "–", "“", "”", "’", "«", "»", "…", "。", "，", "「", "」", "汉", "字", "か", "ゃ", "ー",
-    "한", "국", "é", "ж", "/", "(", ")", "\u00a0", "%", "€", "!", "\u0301", "\u200d", "א", "ب", "👍", "\u00ad",
-    "\u200b", "ไ", "\u2060",
+    "한", "국", "é", "ж", "/", "(", ")", "\u00a0", "%", "€", "!", "\u0301", "\u200d", "א", "ب", "ب\u064e", "ก\u0e31",
+    "👍", "\u00ad", "\u200b", "ไ", "\u2060",
 ]  # fmt: skip
 
 
@@ -51,6 +51,10 @@ def test_a_long_word_is_looked_at_in_linear_time():
     assert len(breaks("ab/cd12+-" * 20_000)) == len(breaks("ab/cd12+-" * 10_000)) * 2 + 1
     assert breaks("é" * 100_000 + "—" + "x" * 100_000) == [100_000, 100_001]
     assert len(breaks("汉字" * 50_000)) == 99_999
+    assert breaks("a" + "\u0301" * 50_000 + "-b") == [50_002]
+    assert len(clusters("a" + "\u0301" * 50_000 + "b")) == 2
+    assert "".join(clusters("ש" + "\u05b0" * 20_000)) == "ש" + "\u05b0" * 20_000
+    assert breaks("ש" + "\u05b0" * 20_000 + "-b") == []
 
 
 def test_kinsoku_keeps_closing_marks_and_small_kana_off_the_beginning_of_a_line():

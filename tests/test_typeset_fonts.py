@@ -160,7 +160,7 @@ def test_caches_are_bounded(monkeypatch):
         found = glyphs_of(face(float(size)))
         for number in range(40):
             found.mask(f"word{number}")
-        assert len(found._advances) <= 10 and len(found._kerns) <= 10
+        assert len(found._advances) <= 10 and len(found._steps) <= 10
     assert len(glyphs_module._kept) <= 3
     assert sum(mask.ink.nbytes for each in glyphs_module._kept.values() for mask in each._masks.values()) <= 40_000
 

@@ -10,7 +10,9 @@ broken at their spaces, else between grapheme clusters.
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
+from itertools import groupby
 from typing import NamedTuple
 
 SOFT_HYPHEN, ZERO_WIDTH_SPACE = "\u00ad", "\u200b"
@@ -24,10 +26,20 @@ _IDEOGRAPHS = (
     "\u308f-\u3094\u30a2\u30a4\u30a6\u30a8\u30aa-\u30c2\u30c4-\u30e2\u30e4\u30e6\u30e8-\u30ed\u30ef-\u30f4\u30f7-\u30fa"
 )
 _BETWEEN_IDEOGRAPHS = re.compile(f"(?<=[{_IDEOGRAPHS}])(?=[{_IDEOGRAPHS}])")
+# Letters of Arabic and Thai, which go by the same rules; marks on letters, which go by their letter's.
+_MORE_LETTERS = "\u0620-\u064a\u0671-\u06d3\u0e01-\u0e30\u0e32\u0e33\u0e40-\u0e46"
+_MARKS = "\u0300-\u034e\u0350-\u035b\u0363-\u036f\u064b-\u065f\u0670\u0e31\u0e34-\u0e3a\u0e47-\u0e4e"
 _KINDS = tuple(
     (re.compile(f"[{kind}]"), sample)
-    for kind, sample in ((_LETTERS, "a"), ("0-9", "0"), (_IDEOGRAPHS, "一"), ("\uac00-\ud7a3", "가"))
+    for kind, sample in (
+        (_LETTERS + _MORE_LETTERS, "a"),
+        ("0-9", "0"),
+        (_IDEOGRAPHS, "一"),
+        ("\uac00-\ud7a3", "가"),
+    )
 )
+_MARKED = re.compile(f"(?<=a)[{_MARKS}]+")
+_MARKED_LETTERS = re.compile(f"[{_LETTERS}\u0620-\u064a][{_MARKS}]*")
 _INSIDE_LETTERS = re.compile("(?<=[a0])[a0]+(?=[a0])")
 # Classes as letters: A(L), N(U), O(P), C(L), (C)P, E(X), I(S), S(Y), H(Y), B(A), (P)R, (P)T for PO, Q(U).
 _CLASSES = str.maketrans(
@@ -54,12 +66,14 @@ _NUMBER = re.compile("(?<=N)[SI]*[CP]?")
 _CLASS_BREAKS = re.compile(
     "(?<=[BCEcSs])(?=A)|(?<=.H)(?=A)|(?<=[BCEcS])(?=N)|(?<=[BCcEHIiSsPp])(?=O)|(?<=[RT])(?=O(?!I?N))|(?<=[BCEHISPRT])(?=[RT])"
 )
+_MOST_MARKS = 30  # in a row: as many as text has that is safe to stream (UAX #15)
 _LONGEST_GLUED = 200  # characters
+_LONGEST_KEPT = 64  # characters of a word whose pieces are kept
 _CONTEXT = 5  # characters next to a space: a mark of punctuation, what is before it, and what may hang on both
 # A line may end at a space between any of these.
-_ORDINARY = frozenset(chr(code) for code in range(0x250) if re.match(f"[{_LETTERS}0-9]", chr(code)))
-_PLAIN_ENDS = _ORDINARY | frozenset(".,;:!?)]\"'’”%-–—…")
-_PLAIN_STARTS = _ORDINARY | frozenset("(“‘\"'")
+_ORDINARY = frozenset(chr(code) for code in range(0x530) if re.match(f"[!-~{_LETTERS}]", chr(code)))
+_PLAIN_ENDS = _ORDINARY - frozenset("([{") | frozenset("’”–—…")
+_PLAIN_STARTS = _ORDINARY - frozenset("!?)]}/.,:;") | frozenset("“‘")
 
 
 class Piece(NamedTuple):
@@ -119,6 +133,11 @@ def clusters(text: str) -> list[str]:
     """Grapheme clusters (UAX #29): where a word too wide for the measure may be broken."""
     if text.isascii():
         return list(text)
+    units = _MARKED_LETTERS.findall(text)
+    if sum(map(len, units)) == len(text):
+        return units
+    if _has_endless_marks(text):
+        return [text[start : start + _MOST_MARKS] for start in range(0, len(text), _MOST_MARKS)]
     from uniseg.graphemecluster import grapheme_clusters
 
     return list(grapheme_clusters(text))
@@ -129,9 +148,12 @@ def _spaced(text: str) -> list[tuple[str, int]]:
     return [(match[1], len(match[2])) for match in re.finditer("([^ ]*)( *)", text) if match[0]]
 
 
-@lru_cache(maxsize=16384)
 def _cut(word: str, spaces: int) -> tuple[Piece, ...]:
     """The pieces of a word with spaces after it; none for a word without ink."""
+    return _cut_and_kept(word, spaces) if len(word) <= _LONGEST_KEPT else _cut_now(word, spaces)
+
+
+def _cut_now(word: str, spaces: int) -> tuple[Piece, ...]:
     if word.isalnum() and word.isascii():
         return (Piece(word, spaces),)
     out, start = [], 0
@@ -145,8 +167,13 @@ def _cut(word: str, spaces: int) -> tuple[Piece, ...]:
     return (*out[:-1], Piece(out[-1].text, spaces)) if out else ()
 
 
+_cut_and_kept = lru_cache(maxsize=16384)(_cut_now)
+
+
 def _chunk_breaks(chunk: str) -> list[int]:
     chunk = _sample(chunk)
+    if _has_endless_marks(chunk):
+        return []
     # No line ends among letters and digits: only the outer ones of a row of them matter.
     taken, removed = [], 0
     for inner in _INSIDE_LETTERS.finditer(chunk):
@@ -161,11 +188,19 @@ def _chunk_breaks(chunk: str) -> list[int]:
     return out
 
 
+def _has_endless_marks(text: str) -> bool:
+    """Whether marks or invisible characters follow each other on and on: `uniseg` takes the square of their number."""
+    if len(text) <= _MOST_MARKS:
+        return False
+    kinds = groupby(unicodedata.category(character)[0] in "MC" for character in text)
+    return any(mark and sum(1 for _ in run) > _MOST_MARKS for mark, run in kinds)
+
+
 def _sample(text: str) -> str:
     """The text with one letter for all letters, and so on."""
     for kind, sample in _KINDS:
         text = kind.sub(sample, text)
-    return text
+    return _MARKED.sub(lambda marks: "a" * len(marks[0]), text)
 
 
 @lru_cache(maxsize=8192)

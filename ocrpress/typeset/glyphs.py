@@ -85,7 +85,7 @@ class Glyphs:
         # Ligatures would make a pair narrower than its letters; kerning is what is asked for.
         self._pairwise: dict[str, Any] = {"features": ["-liga", "-clig", "-calt"]} if has_raqm() else {}
         self._advances: dict[str, float] = {}
-        self._kerns: dict[str, float] = {}
+        self._steps: dict[str, float] = {}
         self._masks: dict[tuple[str, int, bool], Mask] = {}
         # Rows above the baseline, and in all, of nearly every glyph's ink.
         self._box = (math.ceil(1.3 * face.size) + 2, math.ceil(1.8 * face.size) + 4)
@@ -95,24 +95,18 @@ class Glyphs:
 
     def length(self, text: str, *, rtl: bool = False) -> float:
         """Advance of a text that is drawn in one go."""
-        if not rtl and is_plain(text):
-            offsets = self.offsets(text)
-            return offsets[-1]
-        return self._measure(text, rtl)
+        return self.offsets(text)[-1] if not rtl and is_plain(text) else self._measure(text, rtl)
 
     def offsets(self, text: str) -> list[float]:
         """Where each glyph of a plain text starts, and where the last one ends: one more than characters."""
         if not text:
             return [0.0]
-        kerns, advances = self._kerns, self._advances
-        out = [0.0]
-        x = advances.get(text[0]) or self._advance(text[0])
+        x, out, steps = 0.0, [0.0], self._steps
         for first, second in pairwise(text):
-            kern = kerns.get(first + second)
-            x += self._kern(first, second) if kern is None else kern
+            step = steps.get(first + second)
+            x += self._step(first, second) if step is None else step
             out.append(x)
-            x += advances.get(second) or self._advance(second)
-        out.append(x)
+        out.append(x + self._advance(text[-1]))
         return out
 
     def ascent_and_descent(self) -> tuple[float, float]:
@@ -139,21 +133,23 @@ class Glyphs:
         self._boxes.clear()
 
     def _advance(self, character: str) -> float:
-        """Measure a character and remember it."""
-        if len(self._advances) >= _MOST_METRICS:
-            self._advances.clear()
-        advance = self._advances[character] = self._font.getlength(character) / self.samples
+        """Width of a character, measured once."""
+        advance = self._advances.get(character)
+        if advance is None:
+            if len(self._advances) >= _MOST_METRICS:
+                self._advances.clear()
+            advance = self._advances[character] = self._font.getlength(character) / self.samples
         return advance
 
-    def _kern(self, first: str, second: str) -> float:
-        """Measure by how much a pair is wider than its characters, and remember it."""
+    def _step(self, first: str, second: str) -> float:
+        """From where a character starts to where the next one does, kerned; remembered where there is kerning."""
         if first >= _KERNED_BELOW or second >= _KERNED_BELOW:
-            return 0.0
-        if len(self._kerns) >= _MOST_METRICS:
-            self._kerns.clear()
+            return self._advance(first)
+        if len(self._steps) >= _MOST_METRICS:
+            self._steps.clear()
         together = self._font.getlength(first + second, **self._pairwise) / self.samples
-        kern = self._kerns[first + second] = together - self._advance(first) - self._advance(second)
-        return kern
+        step = self._steps[first + second] = together - self._advance(second)
+        return step
 
     def _measure(self, text: str, rtl: bool) -> float:
         return float(self._font.getlength(text, direction=self._direction(rtl))) / self.samples

@@ -16,6 +16,7 @@ from ocrpress.typeset.fonts import REGULAR, chain, covered, packaged, scale_of
 from ocrpress.typeset.glyphs import glyphs_of
 from ocrpress.typeset.sheet import Face
 
+_LONGEST_KEPT = 64  # characters of a word whose width is kept
 _MOST_WORDS = 8_000  # widths kept a size and role
 
 
@@ -60,15 +61,19 @@ class Letters:
         self._last_resort = last_resort
         self._covers = tuple(covers)
         self._words: dict[Piece, Word] = {}
-        self.space = glyphs_of(self._faces[0]).length(" ")
+        self._first = glyphs_of(self._faces[0])
+        self.space = self._first.length(" ")
 
     def word(self, piece: Piece) -> Word:
         """A piece measured, from left to right."""
         found = self._words.get(piece)
         if found is None:
+            found = self._measure(piece)
+            if len(piece.text) > _LONGEST_KEPT:
+                return found
             if len(self._words) >= _MOST_WORDS:
                 self._words.clear()
-            found = self._words[piece] = self._measure(piece)
+            self._words[piece] = found
         return found
 
     def spread(self, text: str) -> list[tuple[str, Face]]:
@@ -88,14 +93,18 @@ class Letters:
         return cuts
 
     def _measure(self, piece: Piece) -> Word:
-        parts, x = [], 0.0
-        for text, face in self.spread(piece.text):
-            parts.append(Part(text, x, face))
-            x += glyphs_of(face).length(text)
         hyphen = self.word(Piece("-", 0)) if piece.soft else None
+        if self._covers[0].issuperset(piece.text):
+            face = self._faces[0]
+            parts = (Part(piece.text, 0.0, face),) if piece.text else ()
+            return Word(piece, self._first.length(piece.text), piece.spaces * self.space, parts, hyphen)
+        cuts, x = [], 0.0
+        for text, face in self.spread(piece.text):
+            cuts.append(Part(text, x, face))
+            x += glyphs_of(face).length(text)
         # As it is drawn in a line with right-to-left script: a space goes with the face before it.
-        space = glyphs_of(parts[-1].face).length(" ") if parts else self.space
-        return Word(piece, x, piece.spaces * space, tuple(parts), hyphen)
+        space = glyphs_of(cuts[-1].face).length(" ")
+        return Word(piece, x, piece.spaces * space, tuple(cuts), hyphen)
 
     def _face_of(self, cluster: str) -> Face:
         """The first face with the whole cluster, else with its base; the one that draws a box where none has."""
