@@ -3,7 +3,7 @@
     python benchmarks/accuracy.py DATA [--engine rapid] [--mode native] [--limit N] [--out FILE.json]
 
 DATA is a folder with a JSON list of {"image": path, "text": true text} (its `pages.json`, or the file itself), or a PDF
-with a text layer, which then is the truth (pages without text are left out; its order is that of the file). The
+with a text layer, which then is the truth (pages without one that can be trusted are left out). The
 distance is that of `ocrpress.measure.accuracy`: 0 is perfect and 1 nothing. Two figures a page: the text as `convert`
 gives it by default, and with running heads kept, since true texts mostly hold them. Prints a table, then a JSON line.
 """
@@ -16,34 +16,18 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-import pypdfium2
-
 from ocrpress.engines import open_engine
-from ocrpress.measure.accuracy import compared_text, edit_distance, fold
+from ocrpress.measure.accuracy import compared_text, edit_distance
 from ocrpress.measure.machine import describe_machine
+from ocrpress.measure.samples import Choice, load_samples
+from ocrpress.measure.tokens import open_counter
 from ocrpress.pipeline import Options, open_reading
-
-LEAST = 100  # characters of a page's text layer
-
-
-def text_layer(pdf: Path) -> list[tuple[int, str]]:
-    """(number, text) of every page that has a text layer."""
-    document = pypdfium2.PdfDocument(pdf)
-    try:
-        texts = [document[index].get_textpage().get_text_range() for index in range(len(document))]
-    finally:
-        document.close()
-    # pdfium marks a hyphen that only breaks a word with U+0002
-    return [(number, text.replace("\x02", "-\n")) for number, text in enumerate(texts, 1) if len(fold(text)) >= LEAST]
 
 
 def load_truth(data: Path) -> list[tuple[Path, int, str]]:
-    """(file, page number in it, true text) of every page of a data set."""
-    if data.suffix == ".pdf":
-        return [(data, number, text) for number, text in text_layer(data)]
-    index = data / "pages.json" if data.is_dir() else data
-    entries = json.loads(index.read_text(encoding="utf-8"))
-    return [(index.parent / entry["image"], 1, entry["text"]) for entry in entries]
+    """(file, page number in it, true text) of every page of a data set whose truth can be trusted."""
+    found = load_samples([str(data)], open_counter(), Choice(variants=("natural",)))
+    return [(Path(sample.file), sample.page, sample.text) for sample in found.items]
 
 
 def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[str, Any]:
@@ -54,7 +38,7 @@ def measure(data: Path, engine_name: str, mode: str, limit: int | None) -> dict[
         for file, number, truth in load_truth(data)[:limit]:
             with open_reading(file, engine, Options(mode=mode, pages=str(number))) as reading:
                 (page,) = reading
-            name = f"{file.name}:{number}" if file == data else file.name
+            name = f"{file.name}:{number}" if file.suffix == ".pdf" else file.name
             kept, dropped = edit_distance(compared_text(page), truth), edit_distance(page.text, truth)
             rows.append({"page": name, "kept": round(kept, 4), "default": round(dropped, 4), "status": page.status})
     finally:

@@ -88,6 +88,11 @@ def test_pages_of_pdfs_and_images_are_their_own_truth(ocrpress, tmp_path):
         ((*QUICK, "--checkpoint", "x"), 2, "has no use for --checkpoint"),
         ((*QUICK, "--task", "text"), 2, "has no use for --task"),
         ((*QUICK, "--font", "no such font"), 2, "no such font"),
+        (
+            ("curve", "-o", "out", "--engine", "deepseek", "--checkpoint", "deepseek-ocr", "--limit", "1"),
+            4,
+            "ocrpress pull",
+        ),
         ((*QUICK, "nowhere.txt"), 3, "nowhere.txt does not exist"),
         ((*QUICK, "empty.txt"), 3, "empty.txt"),
         ((*QUICK, "signs.txt"), 3, "signs.txt"),

@@ -150,6 +150,25 @@ def test_a_run_that_broke_off_goes_on_where_it_stopped(samples, tmp_path, engine
     assert measure(samples, tmp_path, fresh=True) != [cell]
 
 
+def test_pages_that_failed_are_asked_for_again_and_no_others(samples, tmp_path, engine):
+    texts = [sample.text for sample in samples.items]
+
+    def second_fails(request) -> str:
+        if request.page.number == 2:
+            raise TimeoutError("later")
+        return texts[request.page.number - 1]
+
+    engine(FakeEngine(second_fails))
+    (first,) = measure(samples, tmp_path)
+    assert [page.fault for page in first.pages] == ["", "error", "", ""]
+    asked = []
+    engine(FakeEngine(lambda request: asked.append(request.page.number) or texts[1]))
+    for _ in range(2):
+        (again,) = measure(samples, tmp_path)
+        assert [page.score.edit_distance for page in again.pages] == [0.0] * 4
+    assert asked == [1]
+
+
 def test_other_options_are_another_measurement(samples, tmp_path, engine):
     engine(FakeEngine(script("first")))
     (first,) = measure(samples, tmp_path)

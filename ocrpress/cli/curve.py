@@ -111,7 +111,8 @@ def run(args: argparse.Namespace) -> int:
         try:
             measured = list(measure_cells(wanted, lambda name, pages: progress(name, pages, args.quiet)))
         except BaseException:
-            say(f"broken off: what was measured is kept in {args.output}: the same command goes on from there")
+            if any(file.read_bytes().count(b"\n") > 1 for file in (args.output / CELLS).iterdir()):
+                say(f"broken off: what was measured is kept in {args.output}: the same command goes on from there")
             raise
         interruption.reading = False
         return _finish(args, wanted, samples, measured, time.perf_counter() - started)
@@ -201,5 +202,6 @@ def _settings(args: argparse.Namespace, wanted: Sweep) -> dict[str, Any]:
     return {
         "engines": engines, "modes": list(wanted.modes), "variants": list(wanted.samples), "seed": args.seed,
         "pages_a_bucket": args.pages, "buckets": list(_buckets(args)), "limit": getattr(args, "limit", None),
-        "typeset": args.typeset, "max_tiles": wanted.max_tiles, "max_tokens": wanted.max_tokens,
+        "typeset": args.typeset, "font": getattr(args, "font", None), "size": getattr(args, "size", None),
+        "max_tiles": wanted.max_tiles, "max_tokens": wanted.max_tokens,
     }  # fmt: skip

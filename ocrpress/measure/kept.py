@@ -1,7 +1,8 @@
 """Pages of one cell that were read, kept on disk as they come, so that an interrupted run can go on.
 
-A file of JSON lines: a head that says what was measured and with what, then a line a page. A file with another head is
-of another measurement: it is not used. A last line that was torn by a crash is dropped.
+A file of JSON lines: a head that says what was measured and with what, then a line a page; of two lines for a page the
+later one holds. A file with another head is of another measurement, and is begun anew. A last line that was torn by a
+crash is dropped.
 """
 
 from __future__ import annotations

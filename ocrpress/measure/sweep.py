@@ -135,7 +135,7 @@ def measure_samples(
         closing(Kept(_file(wanted.folder, head), head, wanted.fresh)) as kept,
         bars(f"{subject.label} {mode} {variant}", len(samples)) as bar,
     ):
-        missing = [sample for sample in samples if _key(sample) not in kept.pages]
+        missing = [sample for sample in samples if not _is_read(kept.pages.get(_key(sample)))]
         bar.update(len(samples) - len(missing))
         if missing:
             source = _Measuring(SampleSource(missing, mode, wanted.max_tiles), mode, wanted.max_tiles)
@@ -196,6 +196,11 @@ def _scored(
     return Measured(cell, tuple(seconds), tuple(unreadable), time.perf_counter() - started)
 
 
+def _is_read(record: Mapping[str, Any] | None) -> bool:
+    """Whether a page need not be read again. One that could not be shown, or made the engine fail, may succeed now."""
+    return record is not None and record["tokens"] is not None and record["fault"] != "error"
+
+
 def _task(subject: Subject, engine: Engine) -> str:
     tasks = engine.capabilities.tasks
     return subject.task or (FREE if FREE in tasks else tasks[0])
@@ -210,6 +215,8 @@ def _head(subject: Subject, options: Options, variant: str) -> dict[str, Any]:
     asked = {
         name: value for name, value in asdict(subject.options).items() if name not in {"api_key", "slots", "timeout"}
     }
+    if asked["url"]:  # it may hold a password
+        asked["url"] = hashlib.sha256(asked["url"].encode()).hexdigest()[:16]
     machine = describe_machine()
     return {
         "engine": subject.name, "label": subject.label, "options": asked, "weights": _weights(subject),

@@ -220,11 +220,6 @@ def _stretches(words: Sequence[Word]) -> list[tuple[str, Face]]:
 
 def _with_roles(spans: Sequence[Span], *, kept_spaces: bool) -> Iterator[tuple[Piece, Roles, int]]:
     """Pieces of the spans' text together, the roles of each, and the role of the spaces after it."""
-    if len(spans) == 1:
-        role = spans[0].role
-        for piece in pieces(spans[0].text, kept_spaces=kept_spaces):
-            yield piece, [(len(piece.text), role)], role
-        return
     # Breaking takes away spaces and what is invisible, nothing else.
     inked = [span.role for span in spans for c in span.text if c not in _TAKEN_AWAY]
     place = 0
