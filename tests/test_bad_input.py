@@ -166,9 +166,9 @@ def test_an_output_that_cannot_be_written(tmp_path, pdf, ocrpress):
 
 
 def test_the_output_is_checked_before_the_engine_is_opened(tmp_path, pdf, monkeypatch, capsys):
-    import ocrpress.cli.batch
+    import ocrpress.cli.conversion
 
-    monkeypatch.setattr(ocrpress.cli.batch, "open_engine", lambda name, options: pytest.fail("opened"))
+    monkeypatch.setattr(ocrpress.cli.conversion, "open_engine", lambda name, options: pytest.fail("opened"))
     (tmp_path / "file").touch()
     assert main(["convert", str(pdf), "-o", str(tmp_path / "file" / "out.md")]) == 2
     assert "cannot write" in capsys.readouterr().err
@@ -228,7 +228,7 @@ def test_an_unknown_engine(pdf, ocrpress):
 
 
 def test_a_page_on_which_the_engine_fails(tmp_path, pdf, monkeypatch, capfd):
-    import ocrpress.cli.batch
+    import ocrpress.cli.conversion
     from ocrpress.engines.fake import FakeEngine
 
     def read_as(request):
@@ -236,7 +236,7 @@ def test_a_page_on_which_the_engine_fails(tmp_path, pdf, monkeypatch, capfd):
             raise MemoryError("too large")
         return "fine"
 
-    monkeypatch.setattr(ocrpress.cli.batch, "open_engine", lambda name, options: FakeEngine(read_as))
+    monkeypatch.setattr(ocrpress.cli.conversion, "open_engine", lambda name, options: FakeEngine(read_as))
     assert main(["convert", str(pdf), "-o", str(tmp_path / "out.md")]) == 1
     err = capfd.readouterr().err
     assert "2 of 3 pages failed (1, 3; page 1: MemoryError: too large)" in err
@@ -244,13 +244,13 @@ def test_a_page_on_which_the_engine_fails(tmp_path, pdf, monkeypatch, capfd):
 
 
 def test_an_engine_that_cannot_run(tmp_path, pdf, monkeypatch, capfd):
-    import ocrpress.cli.batch
+    import ocrpress.cli.conversion
     from ocrpress.errors import EngineError
 
     def cannot(name, options):
         raise EngineError("OpenVINO cannot be imported", "run: pip install openvino")
 
-    monkeypatch.setattr(ocrpress.cli.batch, "open_engine", cannot)
+    monkeypatch.setattr(ocrpress.cli.conversion, "open_engine", cannot)
     assert main(["convert", str(pdf), str(pdf) + "x", "-o", str(tmp_path / "out")]) == 4
     assert capfd.readouterr().err == "ocrpress: OpenVINO cannot be imported: run: pip install openvino\n"
 

@@ -227,7 +227,7 @@ def test_pages_that_were_finished_before_the_engine_broke_are_written(tmp_path, 
                     raise RuntimeError("the driver is gone")
                 yield completion
 
-    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name, options: Breaking())
+    monkeypatch.setattr("ocrpress.cli.conversion.open_engine", lambda name, options: Breaking())
     sources = [str(pdf), str(pdf.with_name("copy.pdf"))][:inputs]
     for source in sources[1:]:
         Path(source).write_bytes(pdf.read_bytes())
@@ -249,7 +249,7 @@ def opened_with(monkeypatch, engine):
         given.append((name, options))
         return engine
 
-    monkeypatch.setattr("ocrpress.cli.batch.open_engine", open_engine)
+    monkeypatch.setattr("ocrpress.cli.conversion.open_engine", open_engine)
     return given
 
 
@@ -327,7 +327,7 @@ def test_one_substitute_serves_all_documents(tmp_path, pdf, monkeypatch):
     ],
 )
 def test_options_that_the_engine_has_no_use_for_are_refused(pdf, monkeypatch, capsys, arguments, words):
-    monkeypatch.setattr("ocrpress.cli.batch.open_engine", lambda name, options: pytest.fail("opened"))
+    monkeypatch.setattr("ocrpress.cli.conversion.open_engine", lambda name, options: pytest.fail("opened"))
     assert main(["convert", str(pdf), *arguments]) == 2
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)

@@ -14,14 +14,14 @@ from pdfmaker import make_text_pdf
 
 SLOW = """
 import sys
-import ocrpress.engines, ocrpress.cli.batch
+import ocrpress.engines, ocrpress.cli.conversion
 from ocrpress.engines.fake import FakeEngine, describe
 
 def read_as(request):
     print("page", request.page.number, file=sys.stderr, flush=True)
     return describe(request)
 
-ocrpress.cli.batch.open_engine = lambda name, options: FakeEngine(read_as, seconds=0.2)
+ocrpress.cli.conversion.open_engine = lambda name, options: FakeEngine(read_as, seconds=0.2)
 from ocrpress.__main__ import main
 sys.exit(main(sys.argv[1:]))
 """

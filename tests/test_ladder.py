@@ -21,7 +21,8 @@ from ocrpress.engines.fake import FakeEngine, script
 from ocrpress.errors import EngineError, UsageError
 from ocrpress.modes import MODES, NATIVE
 from ocrpress.pipeline import Options, Substitute, convert, open_reading, stream
-from ocrpress.pipeline.reading import MOST_SUBSTITUTED, Reading
+from ocrpress.pipeline.flow import MOST_SUBSTITUTED
+from ocrpress.pipeline.reading import Reading
 from ocrpress.quality.ladder import Ladder
 
 GOOD = "# A heading\n\nThe page as it stands, read to its end."
@@ -451,7 +452,7 @@ def test_a_second_answer_for_a_page_that_waits_to_be_asked_again_is_an_engine_er
                 yield answer
 
     engine = Doubling(script(LOOP, GOOD), sampling=True, modes=("base",))
-    with pytest.raises(EngineError, match="page 1, which it does not hold"):
+    with pytest.raises(EngineError, match="key 1, which it does not hold"):
         read(engine)
 
 

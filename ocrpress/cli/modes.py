@@ -52,8 +52,8 @@ def run(args: argparse.Namespace) -> int:
     costs = count(args.file, args.max_tiles, args.pages, args.password)
     write_stdout(_json(costs.as_object()) if args.json else _cost_table(costs))
     if costs.unreadable:
-        from ocrpress.cli.batch import ranges
         from ocrpress.cli.say import say
+        from ocrpress.sources.pages import ranges
 
         say(
             f"{args.file}: {len(costs.unreadable)} pages cannot be read and are not counted: {ranges(costs.unreadable)}"

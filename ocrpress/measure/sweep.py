@@ -151,7 +151,7 @@ class _Measuring:
 
     def __init__(self, source: Source, mode: str, max_tiles: int) -> None:
         self.name, self.page_count, self.drawn = source.name, source.page_count, source.drawn
-        self.redraw, self.close = source.redraw, source.close
+        self.numbers, self.redraw, self.close = source.numbers, source.redraw, source.close
         self.plans: dict[int, Plan] = {}
         self._source, self._mode, self._max_tiles = source, mode, max_tiles
 

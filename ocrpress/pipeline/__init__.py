@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ocrpress.engines import DEFAULT_ENGINE, DEFAULT_OPTIONS, open_engine
@@ -20,7 +20,6 @@ from ocrpress.pipeline.options import Options, check_task, make_options
 from ocrpress.pipeline.reading import Reading
 from ocrpress.pipeline.substitute import Substitute
 from ocrpress.sources import open_source
-from ocrpress.sources.base import SourceOptions
 
 if TYPE_CHECKING:
     from ocrpress.document import Document, PageResult
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EngineOptions", "Options", "Reading", "Substitute", "check_task", "convert", "make_options", "open_reading",
-    "stream",
+    "options_for", "stream",
 ]  # fmt: skip
 
 PathLike = str | os.PathLike[str]
@@ -93,12 +92,16 @@ def open_reading(
         substitute: the engine of last resort, shared by several readings (then you close it); None opens
             `options.fallback` for this one, when it is first needed.
     """
+    options = options_for(options, engine)
+    return Reading(open_source(path, options.of_source()), engine, options, substitute)
+
+
+def options_for(options: Options, engine: Engine) -> Options:
+    """The options with their mode filled in. Raises UsageError for a mode or a task that this engine does not read."""
     mode = options.mode or engine.capabilities.modes[0]
     get_mode(mode)
     if mode not in engine.capabilities.modes:
         known = ", ".join(engine.capabilities.modes)
         raise UsageError(f"engine {engine.name} does not read mode '{mode}'", f"it reads {known}")
     check_task(options.task, engine.capabilities.tasks, engine.name)
-    shared = {item.name: getattr(options, item.name) for item in fields(SourceOptions) if item.name != "mode"}
-    source = open_source(path, SourceOptions(mode=mode, **shared))
-    return Reading(source, engine, replace(options, mode=mode), substitute)
+    return replace(options, mode=mode)

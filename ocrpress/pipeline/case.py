@@ -13,6 +13,7 @@ from ocrpress.quality.verdict import visible_letters
 
 if TYPE_CHECKING:
     from ocrpress.figures import FigureWriter
+    from ocrpress.pipeline.flow import Origin
     from ocrpress.quality.ladder import Rung
     from ocrpress.quality.verdict import Verdict
 
@@ -22,6 +23,8 @@ class Case:
     """A page in flight.
 
     Attributes:
+        key: names it among all pages in flight.
+        origin: the document that it is of.
         rung: how it is asked for, or was last.
         asked: an engine has it; its answer is awaited.
         attempts: what became of every try.
@@ -30,6 +33,8 @@ class Case:
         best: of the rejected answers the one with the most that is worth keeping, cut to that; and its mode.
     """
 
+    key: int
+    origin: Origin
     page: PageImage
     rung: Rung
     asked: bool = False
@@ -45,7 +50,7 @@ class Case:
     def request(self, task: str, max_tiles: int) -> Request:
         """What an engine is asked."""
         attempt = len(self.attempts) + 1
-        return Request(self.page.number, self.page, self.rung.mode, task, max_tiles, attempt, self.rung.decoding)
+        return Request(self.key, self.page, self.rung.mode, task, max_tiles, attempt, self.rung.decoding)
 
     def redrawn(self, page: PageImage) -> None:
         """The page has other pixels from now on."""

@@ -63,6 +63,11 @@ class Options:
         """How pages whose answers are rejected are asked for again."""
         return Ladder(self.retries, temperatures=tuple(self.temperatures), fallback=self.fallback)
 
+    def of_source(self) -> SourceOptions:
+        """Those that a source takes."""
+        shared = {item.name: getattr(self, item.name) for item in fields(SourceOptions) if item.name != "mode"}
+        return SourceOptions(mode=self.mode or SourceOptions.mode, **shared)
+
 
 def make_options(given: dict[str, Any]) -> Options:
     """Options by name. Raises UsageError for a name that is not known, with the nearest one."""

@@ -21,12 +21,15 @@ from ocrpress.sources.raster import render_size
 from ocrpress.sources.sniff import HEAD_BYTES, sniff
 
 if TYPE_CHECKING:
+    from ocrpress.sources.bench import Bench
     from ocrpress.sources.spool import SpooledSource
 
 __all__ = ["RENDERERS", "Renderer", "Source", "SourceOptions", "has_poppler", "open_source", "render_size"]
 
 
-def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions | None = None) -> Source:
+def open_source(
+    path: str | os.PathLike[str] | BinaryIO, options: SourceOptions | None = None, bench: Bench | None = None
+) -> Source:
     """Open a document. The caller closes the source.
 
     Args:
@@ -34,6 +37,7 @@ def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions 
             (read to its end here).
         options: how pages are taken; None for the defaults. `dpi` and `mode` decide the size of the pages of PDFs and
             texts only: the pixels of images are handed on as they are, up to `max_pixels`.
+        bench: of workers that documents share; None lets each start its own.
 
     Raises:
         UsageError: an option is out of range, or none of the pages asked for is there.
@@ -45,10 +49,10 @@ def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions 
     check_options(options)
     ranges = None if options.pages is None else parse_ranges(options.pages)
     if not isinstance(path, (str, os.PathLike)):
-        return _open_stream(path, _stream_name(path), options, ranges)
+        return _open_stream(path, _stream_name(path), options, ranges, bench)
     name = os.fspath(path)
     if name == STDIN:
-        return _open_stream(sys.stdin.buffer, STDIN, options, ranges)
+        return _open_stream(sys.stdin.buffer, STDIN, options, ranges, bench)
     kind = _stat(name).st_mode
     if stat.S_ISDIR(kind):
         from ocrpress.sources.image import ImageSource, image_folder
@@ -56,11 +60,13 @@ def open_source(path: str | os.PathLike[str] | BinaryIO, options: SourceOptions 
         return ImageSource(name, image_folder(Path(name), name), options, ranges)
     if not stat.S_ISREG(kind):  # a named pipe or the like can be read only once
         with _open_file(name) as stream:
-            return _open_stream(stream, name, options, ranges)
-    return _open_regular(name, name, options, ranges)
+            return _open_stream(stream, name, options, ranges, bench)
+    return _open_regular(name, name, options, ranges, bench)
 
 
-def _open_regular(file: str, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None) -> Source:
+def _open_regular(
+    file: str, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None, bench: Bench | None
+) -> Source:
     with _open_file(file, name) as stream:
         head = stream.read(HEAD_BYTES)
     shown = shown_name(name)
@@ -75,20 +81,20 @@ def _open_regular(file: str, name: str, options: SourceOptions, ranges: tuple[Pa
     if found == "pdf":
         from ocrpress.sources.pdf import PdfSource
 
-        return PdfSource(str(path), name, options, ranges)
+        return PdfSource(str(path), name, options, ranges, bench)
     from ocrpress.sources.image import ImageSource, image_file
 
     return ImageSource(name, image_file(path, shown, found), options, ranges)
 
 
 def _open_stream(
-    stream: BinaryIO, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None
+    stream: BinaryIO, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None, bench: Bench | None
 ) -> SpooledSource:
     from ocrpress.sources.spool import SpooledSource, spool
 
     path = spool(stream, shown_name(name))
     try:
-        return SpooledSource(_open_regular(str(path), name, options, ranges), path)
+        return SpooledSource(_open_regular(str(path), name, options, ranges, bench), path)
     except BaseException:
         path.unlink(missing_ok=True)
         raise

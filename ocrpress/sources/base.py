@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 from ocrpress.modes import DEFAULT_MAX_TILES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ocrpress.document import PageImage, UnreadablePage
 
@@ -55,6 +55,11 @@ class Source(Protocol):
     @property
     def page_count(self) -> int:
         """How many pages `pages` will give."""
+        ...
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages in the document, rising, from 1."""
         ...
 
     @property

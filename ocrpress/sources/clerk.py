@@ -88,7 +88,7 @@ class Clerk:
         renderer, password = request["renderer"], request["options"]["password"]
         key = {"path": request["path"], "password": password}
         held = self._open.get(renderer)
-        if held is not None and held[0] == key:
+        if held is not None and held[0] == key and request["page"]:  # page 0 opens anew: the file may be another by now
             return held[1]
         if held is not None:
             del self._open[renderer]

@@ -69,6 +69,11 @@ class ImageSource:
         return len(self._numbers)
 
     @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages."""
+        return self._numbers
+
+    @property
     def drawn(self) -> bool:
         """Pages are pixels already."""
         return False

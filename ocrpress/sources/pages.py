@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from ocrpress.errors import UsageError
 
 PageRange = tuple[int, int | None]  # first and last page, from 1, both included; None is the document's end
@@ -38,6 +40,21 @@ def select_pages(ranges: tuple[PageRange, ...] | None, page_count: int) -> range
         advice = f"choose pages from 1 to {page_count}" if page_count else "the document has no pages"
         raise UsageError(f"none of the pages {_written(ranges)} is in this document", advice)
     return tuple(sorted(chosen))
+
+
+def ranges(numbers: Iterable[int]) -> str:
+    """Rising page numbers, runs of them shortened.
+
+    >>> ranges([1, 2, 3, 7])
+    '1-3, 7'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1][1:] = [number]
+        else:
+            runs.append([number])
+    return ", ".join("-".join(map(str, run)) for run in runs)
 
 
 def _parse_part(part: str, text: str) -> PageRange:

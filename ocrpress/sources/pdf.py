@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.errors import EngineError, InputError
+from ocrpress.sources.bench import Bench
 from ocrpress.sources.checks import POPPLER_ADVICE, check_page_count, has_poppler, shown_name
 from ocrpress.sources.clerk import Clerk
 from ocrpress.sources.layer import Layer
 from ocrpress.sources.pages import PageRange, select_pages
-from ocrpress.sources.pool import Pool, Retry, Worker, ask
+from ocrpress.sources.pool import Pool, Retry, ask
 from ocrpress.sources.protocol import Message, Reply, as_exception
 from ocrpress.sources.raster import to_image
 
@@ -37,6 +38,7 @@ class PdfSource:
         path: absolute path of a regular file.
         name: what the user calls it.
         ranges: pages asked for; None for all.
+        bench: of workers that documents share; None for workers of its own.
 
     Raises:
         PasswordError: encrypted, and the password is missing or wrong.
@@ -44,7 +46,14 @@ class PdfSource:
         UsageError: none of the pages asked for is there.
     """
 
-    def __init__(self, path: str, name: str, options: SourceOptions, ranges: tuple[PageRange, ...] | None) -> None:
+    def __init__(
+        self,
+        path: str,
+        name: str,
+        options: SourceOptions,
+        ranges: tuple[PageRange, ...] | None,
+        bench: Bench | None = None,
+    ) -> None:
         self._path, self._name, self._options = path, name, options
         self._renderer = "poppler" if options.renderer == "poppler" else "pdfium"
         self._second = options.renderer == "auto" and has_poppler()
@@ -53,7 +62,8 @@ class PdfSource:
         self._pools: list[Pool] = []
         self._closed = False
         self._clerk = None if options.workers else Clerk()
-        self._opener = Worker() if options.workers else None
+        self._own_bench = bench is None
+        self._bench = bench or Bench()
         try:
             self._total = self._count_pages()
             self._numbers: Sequence[int] = select_pages(ranges, self._total)
@@ -73,6 +83,11 @@ class PdfSource:
     def page_count(self) -> int:
         """How many pages `pages` will give."""
         return len(self._numbers)
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages."""
+        return self._numbers
 
     @property
     def drawn(self) -> bool:
@@ -104,12 +119,11 @@ class PdfSource:
     def close(self) -> None:
         """Stop workers and close the document. Safe to call twice."""
         self._closed = True
-        if self._opener:
-            self._opener.stop()
-            self._opener = None
         for pool in self._pools:
             pool.close()
         self._pools.clear()
+        if self._own_bench:
+            self._bench.close()
         if self._clerk:
             self._clerk.close()
 
@@ -130,12 +144,16 @@ class PdfSource:
     def _ask(self, request: Message) -> Reply:
         if self._clerk:
             return self._clerk.answer(request)
-        if self._opener is None:
-            self._opener = Worker()
-        reply = ask(self._opener, request, self._options.page_seconds)
+        worker = self._bench.take()
+        try:
+            reply = ask(worker, request, self._options.page_seconds)
+        except BaseException:
+            worker.stop()
+            raise
         if reply.failure in {"late", "lost"}:
-            self._opener.stop()
-            self._opener = None
+            worker.stop()
+        else:
+            self._bench.give(worker)
         return reply
 
     def _open_error(self, reply: Reply) -> Exception:
@@ -168,8 +186,8 @@ class PdfSource:
         if self._clerk:
             yield from _answers_here(self._clerk.answer, requests, retry)
             return
-        pool = Pool(min(self._options.workers, len(self._numbers)), self._options.page_seconds, self._opener)
-        self._opener = None
+        workers = min(self._options.workers, len(self._numbers))
+        pool = Pool(workers, self._options.page_seconds, self._bench.take, self._bench.give)
         self._pools.append(pool)
         try:
             yield from pool.answers(requests, retry)

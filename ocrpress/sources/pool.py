@@ -17,9 +17,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from ocrpress.errors import EngineError
-from ocrpress.sources.protocol import HEADER, MAX_JSON, Message, Reply, encode, failed
+from ocrpress.sources.protocol import HEADER, MAX_JSON, Message, Pixels, Reply, encode, failed
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "ocrpress.sources.worker")
 AHEAD_BYTES = 256 << 20  # of answers that wait for an earlier one
@@ -34,14 +35,23 @@ class WorkerLostError(Exception):
 
 
 class Worker:
-    """One worker process and its two pipes."""
+    """One worker process and its two pipes.
 
-    def __init__(self, command: Sequence[str] = WORKER_COMMAND) -> None:
+    Args:
+        command: what to run.
+        what: what people call it.
+        errors: takes its stderr; None throws it away.
+    """
+
+    def __init__(
+        self, command: Sequence[str] = WORKER_COMMAND, what: str = "the renderer", errors: IO[bytes] | None = None
+    ) -> None:
+        self.what = what
         # A group of its own: Ctrl-C in the terminal is for the parent, and what the worker starts can end with it.
         try:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0,
-                env=_environment(), start_new_session=True,
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0,
+                stderr=subprocess.DEVNULL if errors is None else errors, env=_environment(), start_new_session=True,
             )  # fmt: skip
         except OSError as error:
             raise EngineError(f"a worker process cannot be started ({error})", "render with workers=0") from error
@@ -50,12 +60,20 @@ class Worker:
             raise WorkerLostError("the worker has no pipes")
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         self.fileno = self._stdout.fileno()
+        self.requests = 0  # that it was sent
         _widen(self.fileno)
 
-    def send(self, request: Message) -> None:
+    @property
+    def alive(self) -> bool:
+        """Is the process running, as far as one can see?"""
+        return self._process.poll() is None
+
+    def send(self, request: Message, data: Pixels = b"") -> None:
         """Hand over a request; a worker that is no more is found out when its answer is read."""
+        self.requests += 1
         with contextlib.suppress(BrokenPipeError):
-            self._stdin.write(encode(request))
+            write_all(self._stdin.fileno(), encode(request, memoryview(data).nbytes))
+            write_all(self._stdin.fileno(), data)
 
     def ready(self, seconds: float) -> bool:
         """Has the answer begun, or the worker ended, within so many seconds?"""
@@ -70,14 +88,18 @@ class Worker:
             raise WorkerLostError("the renderer answered nonsense")
         return Reply(json.loads(bytes(self._read(json_bytes))), self._read(pixel_bytes))
 
-    def stop(self) -> None:
-        """End the process and what it started, at once."""
+    def kill(self) -> None:
+        """End the process and what it started, at once; what it has said can still be read."""
         # Not yet waited for, so the number cannot belong to anyone else, even if the process has ended.
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
             self._process.kill()
             self._process.wait()
+
+    def stop(self) -> None:
+        """End the process and what it started, at once. Safe to call twice."""
+        self.kill()
         self._stdin.close()
         self._stdout.close()
 
@@ -87,19 +109,20 @@ class Worker:
         while view.nbytes:
             got = os.readv(self.fileno, [view]) if self.ready(end - time.monotonic()) else 0
             if not got:
-                raise WorkerLostError(self._how_it_ended())
+                raise WorkerLostError(self.how_it_ended())
             view = view[got:]
         return data
 
-    def _how_it_ended(self) -> str:
+    def how_it_ended(self) -> str:
+        """In words; for a process whose pipe has come to its end."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
-            return "the renderer stopped in the middle of its answer"
+            return f"{self.what} stopped in the middle of its answer"
         if code >= 0:
-            return f"the renderer ended with exit code {code}"
+            return f"{self.what} ended with exit code {code}"
         name = signal.Signals(-code).name if -code in set(signal.Signals) else f"signal {-code}"
-        return f"the renderer was killed ({name})" if -code == signal.SIGKILL else f"the renderer crashed ({name})"
+        return f"{self.what} was killed ({name})" if -code == signal.SIGKILL else f"{self.what} crashed ({name})"
 
 
 def ask(worker: Worker, request: Message, seconds: float) -> Reply:
@@ -123,14 +146,18 @@ class Pool:
     Args:
         workers: most processes at a time, 1 or more; they are started as there is work for them.
         seconds: time limit for one request.
-        first: a worker that already runs.
+        launch: gives a worker; `release` takes it back, if it is still of use when the pool is closed.
     """
 
     def __init__(
-        self, workers: int, seconds: float, first: Worker | None = None, launch: Callable[[], Worker] = Worker
+        self,
+        workers: int,
+        seconds: float,
+        launch: Callable[[], Worker] = Worker,
+        release: Callable[[Worker], object] = Worker.stop,
     ) -> None:
-        self._most, self._seconds, self._launch = workers, seconds, launch
-        self._idle: list[Worker] = [first] if first else []
+        self._most, self._seconds, self._launch, self._release = workers, seconds, launch, release
+        self._idle: list[Worker] = []
         self._busy: dict[Worker, _Task] = {}
         self._queue: deque[_Task] = deque()  # what the reader has not taken yet, in order
         self._again: deque[_Task] = deque()
@@ -165,9 +192,11 @@ class Pool:
             self.close()
 
     def close(self) -> None:
-        """Stop all workers. What they were doing is lost, and `answers` ends where it is."""
+        """Release idle workers, stop the others. What they were doing is lost, and `answers` ends where it is."""
         self._closed = True
-        for worker in (*self._idle, *self._busy):
+        for worker in self._idle:
+            self._release(worker)
+        for worker in self._busy:
             worker.stop()
         self._idle.clear()
         self._busy.clear()
@@ -224,6 +253,13 @@ class Pool:
         else:
             task.request = instead
             self._again.append(task)
+
+
+def write_all(descriptor: int, data: Pixels) -> None:
+    """All of the data, however little a write takes. Raises OSError."""
+    view = memoryview(data).cast("B")
+    while view.nbytes:
+        view = view[os.write(descriptor, view) :]
 
 
 def _receive(worker: Worker) -> Reply:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from ocrpress.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from ocrpress.document import PageImage, UnreadablePage
     from ocrpress.sources.base import Source
@@ -50,6 +50,11 @@ class SpooledSource:
     def page_count(self) -> int:
         """How many pages `pages` will give."""
         return self._source.page_count
+
+    @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages."""
+        return self._source.numbers
 
     @property
     def drawn(self) -> bool:

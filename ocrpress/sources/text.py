@@ -112,6 +112,11 @@ class TextSource:
         return len(self._numbers)
 
     @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages."""
+        return self._numbers
+
+    @property
     def drawn(self) -> bool:
         """Pages are drawn at the size that the options ask for."""
         return True

@@ -57,6 +57,11 @@ class SampleSource:
         return len(self._samples)
 
     @property
+    def numbers(self) -> Sequence[int]:
+        """The numbers of those pages."""
+        return range(1, len(self._samples) + 1)
+
+    @property
     def drawn(self) -> bool:
         """Whether any page is drawn at the size that the mode asks for."""
         return any(sample.origin == "pdf" for sample in self._samples)

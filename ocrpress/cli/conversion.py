@@ -12,6 +12,7 @@ from ocrpress.engines import open_engine
 from ocrpress.errors import EngineError, OutputError
 from ocrpress.pipeline import Options, Substitute, open_reading
 from ocrpress.quality.ladder import NO_FALLBACK
+from ocrpress.sources.pages import ranges
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Batch:
+class Conversion:
     """Documents to convert.
 
     Args:
@@ -156,18 +157,3 @@ class Batch:
         if self._written:
             return 1
         return self._codes[0] if len(set(self._codes)) == 1 else 3
-
-
-def ranges(numbers: Sequence[int]) -> str:
-    """Rising page numbers, runs of them shortened.
-
-    >>> ranges([1, 2, 3, 7])
-    '1-3, 7'
-    """
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and runs[-1][-1] == number - 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
