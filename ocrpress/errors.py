@@ -2,7 +2,8 @@
 
 OcrpressError
 ├── UsageError        exit 2   the command or an option is wrong, or its output place cannot be used
-│   └── OutputError   exit 2   the output cannot be written
+│   ├── OutputError   exit 2   the output cannot be written
+│   └── LedgerError   exit 2   the record of a batch is damaged, or of another version
 ├── InputError        exit 3   the input cannot be read
 │   └── PasswordError exit 3   the document is encrypted
 ├── PageError         (none)   one page cannot be read: recorded in its PageResult, never raised to the user
@@ -52,6 +53,13 @@ class OutputError(UsageError):
 
     http_status = 507
     default_advice = "choose another place with -o, or make room there"
+
+
+class LedgerError(UsageError):
+    """The record of a batch cannot be used: it is damaged, or another version of ocrpress made it."""
+
+    http_status = 500
+    default_advice = "run the batch again with --rebuild to make a new one from the outputs"
 
 
 class InputError(OcrpressError):

@@ -27,17 +27,20 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8", "replace"))
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, *, sync: bool = True) -> None:
     """Write a file under this name, whole or not at all. A device or a pipe is written to as it is.
+
+    Args:
+        sync: wait until it is on the disk itself; without, a power cut soon after may leave it empty.
 
     Raises OutputError; what stood under the name before then still stands there.
     """
-    with writing(path) as write:
+    with writing(path, sync=sync) as write:
         write(data)
 
 
 @contextlib.contextmanager
-def writing(path: Path) -> Iterator[Callable[[bytes], None]]:
+def writing(path: Path, *, sync: bool = True) -> Iterator[Callable[[bytes], None]]:
     """A file written piece by piece, whole or not at all: it gets its name when the context ends without an error.
 
     Gives the function that writes the next piece. Raises OutputError; see `write_bytes`.
@@ -50,7 +53,8 @@ def writing(path: Path) -> Iterator[Callable[[bytes], None]]:
         target = Path(os.path.realpath(path))  # a link keeps pointing where it points
         with _partial(target.parent) as (partial, descriptor):
             yield functools.partial(_write, descriptor)
-            os.fsync(descriptor)  # a full disk may be noticed as late as here
+            if sync:
+                os.fsync(descriptor)  # a full disk may be noticed as late as here
             partial.replace(target)
     except OSError as error:
         raise _cannot_write(path, error) from error

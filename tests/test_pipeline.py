@@ -167,7 +167,8 @@ def test_ink_is_a_few_pixels_that_differ(marks: int) -> None:
 def test_a_page_that_the_engine_forgets_is_failed_and_holds_up_nobody(pages: Path) -> None:
     class Forgetful(FakeEngine):
         def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
-            return (answer for answer in super().read(requests) if answer.key not in (1, 3))  # page 3 is blank: it has no key
+            # Page 3 is blank: it has no key.
+            return (answer for answer in super().read(requests) if answer.key not in (1, 3))
 
     results = list(stream(pages, engine=Forgetful()))
     assert [page.number for page in results] == [1, 2, 3, 4, 5, 6, 7]

@@ -10,12 +10,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from conftest import ROOT
 from PIL import Image, ImageDraw, ImageFont
 
 from ocrpress.document import Completion, Decoding, PageImage, Region
 from ocrpress.errors import UsageError
+from ocrpress.quality import ink
 from ocrpress.quality.ink import count_letters
 from ocrpress.quality.ladder import Ladder, Rung, first_rung, next_rung
 from ocrpress.quality.loops import find_loop
@@ -357,3 +359,17 @@ def test_figures_out_of_range_are_refused() -> None:
     for wrong in ({"retries": -1}, {"temperatures": (0.0,)}, {"temperatures": (2.5,)}, {"fallback": "rapit"}):
         with pytest.raises(UsageError):
             replace(LADDER, **wrong)
+
+
+def test_ink_is_found_in_strips_as_on_the_whole_page() -> None:
+    rng = np.random.default_rng(1)
+    for _ in range(500):
+        height, width = rng.integers(1, 80, 2)
+        pixels = np.full((height, width, 3), rng.integers(0, 256), np.uint8)
+        for _ in range(rng.integers(0, 4)):
+            count = int(rng.integers(0, 60))
+            pixels[rng.integers(0, height, count), rng.integers(0, width, count)] = rng.integers(0, 256)
+        levels = pixels[..., 0].astype(int)
+        ground = int(np.bincount(levels.ravel(), minlength=256).argmax())
+        inked = (levels < ground - ink.CONTRAST) | (levels >= ground + ink.CONTRAST)
+        assert ink.has_ink(Image.fromarray(pixels)) == (inked.sum() >= ink.FEWEST_INKED)

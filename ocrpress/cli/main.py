@@ -32,6 +32,8 @@ class Command(Protocol):
 # Name -> what it does, in a line. The command itself is ocrpress.cli.NAME, imported when it is chosen.
 COMMANDS: dict[str, str] = {
     "convert": "turn documents into Markdown, JSON or plain text",
+    "batch": "turn folders of documents into a folder of results; goes on where it stopped",
+    "status": "show how far a batch is, how fast, and what failed",
     "render": "typeset text into page images, and count its tokens",
     "curve": "measure how much text survives at how many vision tokens",
     "modes": "show the resolution modes, and what each would cost a document",

@@ -64,6 +64,7 @@ class Flow:
         pull: the next page, None when there are no more; called in one thread at a time, it may wait.
         deliver: takes every page's result, once, in any order; called in the thread of `pull` and in that of `steps`.
         substitute: the engine of last resort, shared (then you close it); None opens `options.fallback` for this flow.
+        salvage: when the engine gives up, deliver the pages that it holds of which something was read before.
     """
 
     def __init__(
@@ -73,10 +74,12 @@ class Flow:
         pull: Callable[[], Leaf | None],
         deliver: Callable[[Origin, PageResult], object],
         substitute: Substitute | None = None,
+        *,
+        salvage: bool = True,
     ) -> None:
         self.engine, self.options = engine, options
         self.mode: str = options.mode or engine.capabilities.modes[0]
-        self._pull, self._deliver = pull, deliver
+        self._pull, self._deliver, self._salvage = pull, deliver, salvage
         self._own_substitute = substitute is None and self._may_be_substituted
         self._substitute = Substitute(options.fallback) if self._own_substitute else substitute
         self._keys = count(1)
@@ -90,8 +93,8 @@ class Flow:
         """Read; a step ends after every answer of the engine.
 
         Raises:
-            EngineError, or whatever the engine raises: pages that it holds are not delivered, except those of which
-                something was read before.
+            EngineError, or whatever the engine raises: pages that it holds are not delivered, except with `salvage`
+                those of which something was read before.
             OutputError: a figure cannot be written.
         """
         try:
@@ -103,7 +106,7 @@ class Flow:
         except OutputError:
             raise
         except Exception:
-            for case in [case for case in self._cases.values() if case.faults]:
+            for case in [case for case in self._cases.values() if case.faults and self._salvage]:
                 self._settle(case)  # what was read of it is not lost with the engine
             self._collect(all_of_them=True)
             raise

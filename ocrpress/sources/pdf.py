@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import asdict
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from ocrpress.document import PageImage, UnreadablePage
@@ -56,7 +57,6 @@ class PdfSource:
     ) -> None:
         self._path, self._name, self._options = path, name, options
         self._renderer = "poppler" if options.renderer == "poppler" else "pdfium"
-        self._second = options.renderer == "auto" and has_poppler()
         self._second_failures = 0
         self._notes: tuple[str, ...] = ()
         self._pools: list[Pool] = []
@@ -126,6 +126,11 @@ class PdfSource:
             self._bench.close()
         if self._clerk:
             self._clerk.close()
+
+    @cached_property
+    def _second(self) -> bool:
+        """Is there a second renderer? To look for it costs more than to open a small document."""
+        return self._options.renderer == "auto" and has_poppler()
 
     def _request(self, number: int, renderer: str) -> Message:
         return {"path": self._path, "renderer": renderer, "page": number, "options": asdict(self._options)}

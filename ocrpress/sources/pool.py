@@ -59,7 +59,7 @@ class Worker:
         if self._process.stdin is None or self._process.stdout is None:
             raise WorkerLostError("the worker has no pipes")
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
-        self.fileno = self._stdout.fileno()
+        self.fileno, self.stdin_fileno = self._stdout.fileno(), self._stdin.fileno()
         self.requests = 0  # that it was sent
         _widen(self.fileno)
 
