@@ -62,11 +62,12 @@ class Disk:
         """Inputs with their stamps, as they are found."""
         with read_ledger(self.out) as known:  # a connection of the thread that asks
             self._walk = Ahead(lambda: self.found, MOST_SEEN)
+            nothing_known = self.checksum or known.is_empty()
             for found in self._walk:
                 if isinstance(found, LeftOut):
                     yield found
                 elif not self._is_result(found, known):
-                    yield self._candidate(found, known)
+                    yield self._candidate(found, None if nothing_known else known)
 
     @property
     def seen(self) -> int:
@@ -164,12 +165,12 @@ class Disk:
         self.holds_inputs = True
         return False
 
-    def _candidate(self, found: Found, known: ReadLedger) -> Candidate:
+    def _candidate(self, found: Found, known: ReadLedger | None) -> Candidate:
         try:
             status = Path(found.path).stat()
             if not status.st_size:
                 return Candidate(found, None, "it is empty: give a document with pages", "empty")
-            entry = None if self.checksum else known.find(found.name)
+            entry = known.find(found.name) if known else None
             # Another file of that name may have the same size and time: those of an archive often do.
             if entry and entry.path == found.path and entry.stamp.digest:
                 held = entry.stamp

@@ -75,11 +75,10 @@ class Ledger(PageLedger):
             self._last_id, os.fsencode(path), os.fsencode(output), output_key(output), stamp.size, stamp.mtime_ns,
             stamp.digest, options,
         )  # fmt: skip
-        old = self._execute("SELECT id, state, digest, changes FROM documents WHERE name = ?", (key,)).fetchone()
         try:
-            if old is None:
-                self._execute(_INSERT, (*found, key))
+            if self._execute(_INSERT, (*found, key)).rowcount:
                 return self._last_id
+            old = self._execute("SELECT id, state, digest, changes FROM documents WHERE name = ?", (key,)).fetchone()
             before, state, digest, changes = old
             changed = state in ("waiting", "open") and digest != stamp.digest
             self._execute(_BEGIN_AGAIN, (*found, changes + 1 if changed else 0, key))
@@ -170,7 +169,7 @@ class Ledger(PageLedger):
 
 
 _INSERT = """INSERT INTO documents (id, path, output, output_key, size, mtime_ns, digest, options, state, name)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?)"""
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, 'waiting', ?) ON CONFLICT (name) DO NOTHING"""
 _BEGIN_AGAIN = """UPDATE documents SET id = ?, path = ?, output = ?, output_key = ?, size = ?, mtime_ns = ?, digest = ?,
     options = ?, changes = ?, state = 'waiting', numbers = '', page_count = 0, failed_pages = 0, error = '', cause = '',
     output_bytes = 0, output_digest = '', started = NULL, finished = NULL WHERE name = ?"""

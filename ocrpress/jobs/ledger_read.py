@@ -48,6 +48,10 @@ class ReadLedger:
         """The first row of a query of one's own; None if there is none."""
         return self._row(sql, given)
 
+    def is_empty(self) -> bool:
+        """Are there no documents?"""
+        return self.row("SELECT 1 FROM documents LIMIT 1") is None
+
     def find(self, name: str) -> Entry | None:
         """The document of that name."""
         found = self._row(f"SELECT {_ENTRY} FROM documents WHERE name = ?", (os.fsencode(name),))  # noqa: S608

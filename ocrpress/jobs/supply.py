@@ -39,6 +39,7 @@ class Supply:
         self._plan, self._ledger, self._storage = plan, ledger, storage
         self._finished = finished  # takes a document of which every page is there already
         self._search = Ahead(storage.candidates, AHEAD)
+        self._is_fresh = ledger.is_empty()  # then a document that was not seen in this run is in nobody's ledger
         self._again: deque[Order] = deque()
         self._parts: set[int] = set()
         self.found = self.passed = self.lost = self.failed_now = self.failed_before = 0
@@ -83,7 +84,7 @@ class Supply:
     def _consider(self, candidate: Candidate) -> Order | None:
         self.found += 1
         found, stamp = candidate.found, candidate.stamp
-        entry = self._ledger.find(found.name)
+        entry = None if self._is_fresh else self._ledger.find(found.name)
         if stamp is None:
             self._ledger.fail(self._begin(candidate, entry)[0], candidate.error, candidate.cause)
             self.passed += 1
