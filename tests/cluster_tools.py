@@ -83,9 +83,7 @@ def recorded(data: Sequence[bytes]) -> Counter[tuple[str, int]]:
 
     tables = [pq.read_table(BytesIO(each)) for each in data]
     return Counter(
-        place
-        for table in tables
-        for place in zip(table["name"].to_pylist(), table["number"].to_pylist(), strict=True)
+        place for table in tables for place in zip(table["name"].to_pylist(), table["number"].to_pylist(), strict=True)
     )
 
 

@@ -24,7 +24,7 @@ from ocrpress.errors import OutputError, UsageError
 from ocrpress.jobs import codec
 from ocrpress.jobs.cluster_events import Tally
 from ocrpress.jobs.cluster_ray import Cluster, Connection, Shares, share_out
-from ocrpress.jobs.cluster_records import FOLDER
+from ocrpress.jobs.ledger_schema import RECORDS
 from ocrpress.jobs.order import Done, Order
 from ocrpress.jobs.settings import Settings
 from ocrpress.jobs.urls import get_all, get_one, joined, put, sizes_below
@@ -77,7 +77,7 @@ def outputs(out: str) -> dict[str, bytes]:
 
 
 def records(out: str) -> list[bytes]:
-    return [data for _, data in get_all(joined(out, FOLDER), ".parquet")]
+    return [data for _, data in get_all(joined(out, RECORDS), ".parquet")]
 
 
 def readers() -> list[psutil.Process]:

@@ -12,10 +12,11 @@ from pdfmaker import make_text_pdf
 
 from ocrpress.document import Attempt, Block, PageResult
 from ocrpress.errors import InputError, OutputError, UsageError
-from ocrpress.jobs.cluster_records import FOLDER, Record, about_entry, record_file, restore
+from ocrpress.jobs.cluster_records import Record, about_entry, record_file, restore
 from ocrpress.jobs.finished import Finished
 from ocrpress.jobs.found import Choice, Found, LeftOut
 from ocrpress.jobs.ledger import open_ledger
+from ocrpress.jobs.ledger_schema import RECORDS
 from ocrpress.jobs.ledger_values import Stamp
 from ocrpress.jobs.urls import (
     file_system,
@@ -395,7 +396,7 @@ def test_lists_of_urls_are_known_as_such(store, tmp_path):
         (candidate,) = place.storage.candidates()
     assert (candidate.found.name, candidate.stamp.size) == ("bucket/in/b.pdf", 1)
     assert place.storage.seen_all
-    assert place.records == str(tmp_path / "out" / FOLDER)
+    assert place.records == str(tmp_path / "out" / RECORDS)
 
 
 def test_paths_are_found_for_results_behind_urls(store, tmp_path):
@@ -406,7 +407,7 @@ def test_paths_are_found_for_results_behind_urls(store, tmp_path):
         place.storage.write("a.md", b"text")
         assert place.storage.figures("sub/a.md") == (f"{store}/sub/a.figures", "a")
         assert (place.storage.has("a.md", 4), place.storage.has("b.md")) == (True, False)
-        assert place.records == f"{store}/{FOLDER}"
+        assert place.records == f"{store}/{RECORDS}"
     assert get_one(f"{store}/a.md") == b"text"
 
 

@@ -21,9 +21,11 @@ from ocrpress.writers import FORMATS
 if TYPE_CHECKING:
     from ocrpress.cli.choose import Choice
     from ocrpress.cli.parser import Parser
+    from ocrpress.jobs.cluster_ray import Cluster
     from ocrpress.jobs.plan import Plan
 
 STDIN = "-"
+CLUSTER = ("cluster_engines", "cluster_gpus", "cluster_cpus")
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
@@ -46,6 +48,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
     add("--figures", action="store_true", default=False, help="crop figures into a folder beside each output")
     add("--workers", type=int, metavar="N", help=f"documents rendered side by side (default here: {_workers()})")
     _add_running(parser.add_argument_group("how it runs").add_argument)
+    _add_cluster(parser.add_argument_group("many machines (pip install 'ocrpress[cluster]')").add_argument)
     add_rejection(parser.add_argument_group(MODEL_GROUP).add_argument)
     add("--quiet", action="store_true", default=False, help="no progress on stderr")
     add_debug(parser)
@@ -69,8 +72,14 @@ def _add_running(add: Any) -> None:
     add("--page-limit", type=float, metavar="S", help=f"seconds that a page may take (default: {limits})")
     tries = f"how often a page may crash or outlast its process (default: {Settings.tries})"
     add("--page-tries", type=int, metavar="N", help=tries)
-    add("--cluster", default=None, metavar="A", help="run on a Ray cluster: auto, or its address; INPUT and OUT may be"
+
+
+def _add_cluster(add: Any) -> None:
+    add("--cluster", default=None, metavar="A", help="run on a Ray cluster: its address, or auto; INPUT and OUT may be"
         " URLs like s3://bucket/folder")  # fmt: skip
+    add("--cluster-engines", type=int, metavar="N", help="engines side by side (default: one a GPU, or one a node)")
+    add("--cluster-gpus", type=float, metavar="N", help="that an engine takes (default: 1, where it runs on GPUs)")
+    add("--cluster-cpus", type=float, metavar="N", help="that an engine takes (default: half of a node's, 1 on GPUs)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -88,7 +97,9 @@ def run(args: argparse.Namespace) -> int:
         raise UsageError("--from - reads the list from stdin, and that is a terminal", "pipe it in, or name a file")
     files = Files(tuple(args.include), tuple(args.exclude))
     with _listed(args.list, args.null) as listed, Interruption() as interruption:
-        batch = Batch(plan, args.inputs, listed, files, Path(args.output), choice.why, interruption, args.quiet)
+        batch = Batch(
+            plan, args.inputs, listed, files, args.output, choice.why, interruption, _cluster(args), args.quiet
+        )
         return batch.run(checksum=args.checksum, rebuild=args.rebuild)
 
 
@@ -112,14 +123,27 @@ def _plan(args: argparse.Namespace, choice: Choice) -> Plan:
     )  # fmt: skip
 
 
+def _cluster(args: argparse.Namespace) -> Cluster | None:
+    """Where the work is done; None for this machine alone."""
+    from ocrpress.errors import UsageError
+    from ocrpress.jobs.cluster_ray import Cluster
+
+    given = {name.removeprefix("cluster_"): getattr(args, name) for name in CLUSTER if hasattr(args, name)}
+    if args.cluster is None:
+        if given:
+            raise UsageError(f"--cluster-{next(iter(given))} is of no use here", "it belongs to --cluster")
+        return None
+    return Cluster(args.cluster, **given)
+
+
 @contextlib.contextmanager
-def _listed(name: str | None, null: bool) -> Iterator[Iterator[str]]:
+def _listed(name: str | None, null: bool) -> Iterator[Iterator[str] | None]:
     """The paths of a list."""
     from ocrpress.errors import InputError
     from ocrpress.jobs.finding import read_list
 
     if name is None:
-        yield iter(())
+        yield None
     elif name == STDIN:
         if sys.stdin is None:
             raise InputError("the list cannot be read (there is no standard input)", "pipe it in, or name a file")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,45 +13,73 @@ from typing import TYPE_CHECKING
 from ocrpress.cli.batch_progress import Progress
 from ocrpress.cli.say import say
 from ocrpress.cli.signals import Interrupted, exit_code_of
-from ocrpress.errors import InputError, OcrpressError, OutputError
+from ocrpress.errors import InputError, OcrpressError, OutputError, UsageError
 from ocrpress.jobs.crew import Crew
 from ocrpress.jobs.disk import Disk
 from ocrpress.jobs.finding import find
 from ocrpress.jobs.found import shown
 from ocrpress.jobs.ledger import open_ledger
-from ocrpress.jobs.ledger_schema import state_folder
+from ocrpress.jobs.ledger_schema import RECORDS, state_folder
 from ocrpress.jobs.leftovers import remove_leftovers
 from ocrpress.jobs.runner import Runner, State
+from ocrpress.jobs.urls import is_url, joined, local_path
 from ocrpress.output import check_folder
 
 if TYPE_CHECKING:
     from ocrpress.cli.signals import Interruption
+    from ocrpress.jobs.cluster_ray import Cluster
     from ocrpress.jobs.found import Choice, Found, LeftOut
     from ocrpress.jobs.ledger import Ledger
+    from ocrpress.jobs.order import Reader
     from ocrpress.jobs.plan import Plan
     from ocrpress.jobs.shards import ShardWriter
+    from ocrpress.jobs.storage import Storage
 
 LOG = "worker.log"
 PICTURE_SECONDS = 30.0  # for the report's pictures of failed pages
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a batch has its ledger, its files, and the records that a cluster keeps of pages."""
+
+    folder: Path
+    ledger: Ledger
+    storage: Storage
+    records: str
+
+
 @dataclass
 class Batch:
-    """A batch on this machine.
+    """A batch.
 
     Args:
-        listed: paths of a list, besides the inputs.
+        listed: paths of a list, besides the inputs; None if there is no list.
+        out: a folder, or on a cluster an URL.
         why: the engine was chosen; empty if the user chose it.
+        cluster: None for this machine alone.
+
+    Raises:
+        UsageError: URLs without a cluster, or a dataset at a URL.
     """
 
     plan: Plan
     inputs: Sequence[str]
-    listed: Iterator[str]
+    listed: Iterator[str] | None
     files: Choice
-    out: Path
+    out: str
     why: str
     interruption: Interruption
+    cluster: Cluster | None = None
     quiet: bool = False
+
+    def __post_init__(self) -> None:
+        self.inputs, self.out = [local_path(path) for path in self.inputs], local_path(self.out)
+        urls = [name for name in (*self.inputs, self.out) if is_url(name)]
+        if urls and not self.cluster:
+            raise UsageError(f"{urls[0]} is an URL", "add --cluster auto, or name files and folders of this machine")
+        if is_url(self.out) and self.plan.sharded:
+            raise UsageError(f"--format {self.plan.format} cannot be written to an URL", "write it to a folder first")
 
     def run(self, *, checksum: bool = False, rebuild: bool = False) -> int:
         """Run; returns the exit code.
@@ -58,15 +87,14 @@ class Batch:
         Raises:
             OcrpressError: it cannot begin, or not go on. Interrupted: by a signal. What was finished is kept.
         """
-        check_folder(self.out)
-        with open_ledger(self.out, rebuild=rebuild) as ledger:
+        with self._opened(checksum, rebuild) as place:
             if self.why and not self.quiet:
                 say(f"engine {self.plan.settings.engine}: {self.why}")
-            remove_leftovers(self.out, deep=rebuild or _was_killed(ledger))
-            crew = Crew(self.plan.settings, log=state_folder(self.out) / LOG)
+            remove_leftovers(place.folder, deep=rebuild or _was_killed(place.ledger))
+            reader = self._reader(place)
             code = 1
             try:
-                code = self._read(ledger, Disk(self.out, self._found(), checksum), crew)
+                code = self._read(place, reader)
             except OcrpressError as error:
                 code = error.exit_code
                 raise
@@ -75,12 +103,37 @@ class Batch:
                 say("interrupted: what is finished is kept, and the same command goes on from there")
                 raise
             finally:
-                crew.close()
-                self._close(ledger, code)
-                remove_leftovers(self.out, deep=self.plan.figures)  # its process may have been at one
+                reader.close()
+                self._close(place, code)
+                remove_leftovers(place.folder, deep=self.plan.figures)  # its process may have been at one
         return code
 
-    def _read(self, ledger: Ledger, disk: Disk, crew: Crew) -> int:
+    @contextlib.contextmanager
+    def _opened(self, checksum: bool, rebuild: bool) -> Iterator[Place]:
+        """The place of the batch. A list may hold URLs, if there is a cluster."""
+        if self.cluster and (self.listed is not None or any(map(is_url, [*self.inputs, self.out]))):
+            from ocrpress.jobs.urls_batch import open_place
+
+            listed = map(local_path, self.listed or ())
+            with open_place(
+                self.inputs, self.out, self.files, listed, rebuild=rebuild, checksum=checksum
+            ) as place:  # fmt: skip
+                yield Place(place.folder, place.ledger, place.storage, place.records)
+            return
+        folder = Path(self.out)
+        check_folder(folder)
+        with open_ledger(folder, rebuild=rebuild) as ledger:
+            yield Place(folder, ledger, Disk(folder, self._found(), checksum), str(folder / RECORDS))
+
+    def _reader(self, place: Place) -> Reader:
+        log, settings = state_folder(place.folder) / LOG, self.plan.settings
+        if self.cluster is None:
+            return Crew(settings, log=log)
+        from ocrpress.jobs.cluster import ClusterReader
+
+        return ClusterReader(settings, self.cluster, place.records, place.ledger.entry, log=log)
+
+    def _read(self, place: Place, reader: Reader) -> int:
         with Progress(self.quiet) as progress:
 
             def watch(state: State) -> None:
@@ -90,18 +143,20 @@ class Batch:
                 )  # fmt: skip
                 self.interruption.check()
 
-            state = Runner(self.plan, ledger, disk, crew, watch, self._shards(ledger)).run()
+            shards = self._shards(place.ledger)
+            state = Runner(self.plan, place.ledger, place.storage, reader, watch, shards).run()
             if not state.found:
-                raise InputError(self._nothing(ledger), "check the path, or choose files with --include")
+                raise InputError(self._nothing(place.ledger), "check the path, or choose files with --include")
             progress.finish(_counted(state))
         if state.exit_code:
-            say(f"not everything could be read; 'ocrpress status {self.out}' and {self.out / 'report.html'} say what")
+            status = "" if is_url(self.out) else f"'ocrpress status {self.out}' and "
+            say(f"not everything could be read; {status}{joined(self.out, 'report.html')} say what")
         return state.exit_code
 
     def _found(self) -> Iterator[Found | LeftOut]:
         out = os.path.realpath(self.out)
         skip = () if any(_folder(path) == out for path in self.inputs) else (out,)  # results beside their documents
-        return find(self.inputs, replace(self.files, skip=skip), self.listed)
+        return find(self.inputs, replace(self.files, skip=skip), self.listed or ())
 
     def _nothing(self, ledger: Ledger) -> str:
         found = ledger.row("SELECT path, why FROM notes WHERE run = (SELECT MAX(id) FROM runs)")
@@ -114,25 +169,25 @@ class Batch:
         from ocrpress.jobs.shards import ShardWriter
 
         keep = self.plan.writing.keep_furniture
-        return ShardWriter(self.out, self.plan.format, ledger, keep_furniture=keep)
+        return ShardWriter(Path(self.out), self.plan.format, ledger, keep_furniture=keep)
 
-    def _close(self, ledger: Ledger, code: int) -> None:
+    def _close(self, place: Place, code: int) -> None:
         """The last word of this run; if even that cannot be written, what went wrong before is what counts."""
-        if ledger.broken:
+        if place.ledger.broken:
             return
         try:
-            ledger.end_run(code)
-            ledger.commit()
-            self._report(pictures=code in (0, 1))
+            place.ledger.end_run(code)
+            place.ledger.commit()
+            self._report(place.folder, pictures=code in (0, 1))
         except OutputError as error:
             say(f"the report is not written: {error}")
 
-    def _report(self, pictures: bool) -> None:
+    def _report(self, folder: Path, pictures: bool) -> None:
         from ocrpress.jobs.report import write_report
         from ocrpress.jobs.summary import summarise
 
         seconds = PICTURE_SECONDS if pictures else 0.0  # whoever interrupts does not want to wait for them
-        write_report(self.out, summarise(self.out), self.plan.settings.options.password, seconds)
+        write_report(folder, summarise(folder), self.plan.settings.options.password, seconds)
 
 
 def _was_killed(ledger: Ledger) -> bool:

@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ocrpress.jobs.ledger_values import Entry
 
 ENDING = ".parquet"
-FOLDER = ".ocrpress/pages"  # in the output folder
 COLUMNS = (
     "name", "number", "status", "engine", "mode", "vision_tokens", "sequence_tokens", "output_tokens", "seconds",
     "error", "cause", "numbers", "about", "result",

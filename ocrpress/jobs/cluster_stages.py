@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from ocrpress import __version__, errors
 from ocrpress.document import PageImage, PageResult, UnreadablePage
-from ocrpress.errors import EngineError, InputError, OcrpressError, PasswordError
+from ocrpress.errors import EngineError, InputError, OcrpressError
 from ocrpress.jobs import codec
 from ocrpress.jobs.cluster_desk import PageDesk
 from ocrpress.jobs.cluster_records import Record, record_file
 from ocrpress.jobs.crew import Crew
+from ocrpress.jobs.feed import cause_of, in_a_line
 from ocrpress.jobs.ledger_values import as_ranges
 from ocrpress.jobs.link import COMMAND
 from ocrpress.jobs.order import Order
@@ -100,7 +101,7 @@ def draw(row: Row, ability: Ability) -> Iterator[Row]:
                 given += 1
                 yield _drawn(head, order, page, finish)
     except Exception as error:  # one document must not end the others, whatever a library raises
-        told = {"kind": "refused", "error": _in_a_line(error), "cause": _cause(error), "given": given}
+        told = {"kind": "refused", "error": in_a_line(error), "cause": cause_of(error), "given": given}
         yield _row({**head, **told})
 
 
@@ -243,13 +244,3 @@ def _check_version(version: str) -> None:
     if version != __version__:
         found = f"a node of the cluster has ocrpress {__version__}, and this machine {version}"
         raise EngineError(found, "install the same version on all nodes")
-
-
-def _in_a_line(error: Exception) -> str:
-    return str(error) if isinstance(error, OcrpressError) else f"{type(error).__name__}: {error}"
-
-
-def _cause(error: Exception) -> str:
-    if isinstance(error, PasswordError):
-        return "password"
-    return "cannot be opened" if isinstance(error, OcrpressError) else "error"

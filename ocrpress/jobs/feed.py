@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ocrpress.document import PageImage, UnreadablePage
 from ocrpress.errors import EngineError, InputError, OcrpressError, PasswordError
 from ocrpress.jobs.losses import MEMORY
+from ocrpress.jobs.urls import opened
 from ocrpress.pipeline.flow import Leaf
 from ocrpress.sources import open_source
 from ocrpress.sources.bench import Bench
@@ -63,7 +64,7 @@ class Desk:
         except EngineError:
             raise  # it is not settled: others may be able to draw it
         except Exception as error:  # one document must not end the others, whatever a library raises
-            self.say({"refused": self.order.document, "error": _in_a_line(error), "cause": _cause(error)})
+            self.say({"refused": self.order.document, "error": in_a_line(error), "cause": cause_of(error)})
         self.settle()
 
     def redraw(self, number: int, mode: str) -> PageImage | None:
@@ -109,7 +110,8 @@ class Desk:
             yield drawn
 
     def _open(self) -> Source:
-        return open_source(self.order.path, replace(self.options, pages=self.order.pages), self.bench)
+        with opened(self.order.path) as file:
+            return open_source(file, replace(self.options, pages=self.order.pages), self.bench)
 
 
 class Feed:
@@ -211,11 +213,13 @@ class Feed:
             return not self._closed
 
 
-def _in_a_line(error: Exception) -> str:
+def in_a_line(error: Exception) -> str:
+    """What a document's reader was raised, as the ledger has it."""
     return str(error) if isinstance(error, OcrpressError) else f"{type(error).__name__}: {error}"
 
 
-def _cause(error: Exception) -> str:
+def cause_of(error: Exception) -> str:
+    """A word or two for it, to count by."""
     if isinstance(error, PasswordError):
         return "password"
     if isinstance(error, MemoryError):

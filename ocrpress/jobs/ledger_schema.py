@@ -14,6 +14,7 @@ from pathlib import Path
 from ocrpress.errors import LedgerError, OcrpressError, OutputError
 
 STATE_FOLDER = ".ocrpress"  # inside the output folder
+RECORDS = f"{STATE_FOLDER}/pages"  # where a cluster keeps what it has read
 LEDGER, FINISHED, LOCK = "ledger.sqlite", "finished.jsonl", "lock"
 PARTIAL = "new-ledger.sqlite"  # on its way to be LEDGER
 VERSION = 1

@@ -9,10 +9,10 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ocrpress.jobs.cluster_records import FOLDER
 from ocrpress.jobs.disk import Disk
 from ocrpress.jobs.finding import find
 from ocrpress.jobs.ledger import open_ledger
+from ocrpress.jobs.ledger_schema import RECORDS
 from ocrpress.jobs.urls import is_url, joined
 from ocrpress.jobs.urls_found import check_urls, find_urls
 from ocrpress.jobs.urls_out import UrlOut
@@ -71,4 +71,4 @@ def open_place(
         choice = replace(choice, skip=(*choice.skip, out))
         found = (find_urls if urls else find)(inputs, choice, chain(first, ahead))
         disk = Disk(folder, iter(()) if urls else found, checksum)
-        yield Place(folder, ledger, UrlStorage(disk, found if urls else None, there), joined(out, FOLDER))
+        yield Place(folder, ledger, UrlStorage(disk, found if urls else None, there), joined(out, RECORDS))

@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any, Self
 
 from ocrpress.errors import OutputError, UsageError
-from ocrpress.jobs.cluster_records import FOLDER, check_pyarrow, restore
+from ocrpress.jobs.cluster_records import check_pyarrow, restore
 from ocrpress.jobs.finished import Finished, read_finished
 from ocrpress.jobs.ledger import Ledger, open_ledger
-from ocrpress.jobs.ledger_schema import FINISHED, state_folder
+from ocrpress.jobs.ledger_schema import FINISHED, RECORDS, state_folder
 from ocrpress.jobs.ledger_values import Entry
 from ocrpress.jobs.urls import get_all, get_one, joined, put, put_file, remove, sizes_below
 
@@ -129,7 +129,7 @@ class UrlOut:
     @property
     def records(self) -> str:
         """URL of the folder for records of pages."""
-        return joined(self.url, FOLDER)
+        return joined(self.url, RECORDS)
 
     def open_ledger(self) -> Ledger:
         """The ledger, made from what lies there. Raises as this class does."""
