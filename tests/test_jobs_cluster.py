@@ -197,6 +197,30 @@ def test_figures_go_behind_the_url_beside_their_document(store, ray_here):
     assert b"(two.figures/two-p0002-1.png)" in outputs(out)["sub/two.md"]
 
 
+def test_the_command_reads_and_writes_behind_urls(store, ray_here, ocrpress):
+    put_documents(f"{store}/command/in")
+    options = ("--engine", "fake", "--mode", "tiny", "--cluster", "auto")
+    done = ocrpress("batch", f"{store}/command/in", "-o", f"{store}/command/out", *options)
+    assert done.code == 1, done.err
+    assert "3 documents" in done.err or "5 documents" in done.err
+    assert sorted(outputs(f"{store}/command/out")) == OUTPUTS
+    report = (get_one(f"{store}/command/out/report.html") or b"").decode()
+    assert "broken.pdf" in report
+    again = ocrpress("batch", f"{store}/command/in", "-o", f"{store}/command/out", *options)
+    assert again.code == 1
+    assert "0 pages read" in again.err
+
+
+def test_urls_need_a_cluster(ocrpress, tmp_path):
+    done = ocrpress("batch", "s3://bucket/in", "-o", tmp_path / "out", "--engine", "fake")
+    assert (done.code, done.err.strip()) == (
+        2, "ocrpress: s3://bucket/in is an URL: add --cluster auto, or name files and folders of this machine"
+    )  # fmt: skip
+    done = ocrpress("batch", tmp_path, "-o", tmp_path / "out", "--cluster-engines", 2)
+    assert done.code == 2
+    assert "--cluster-engines is of no use here" in done.err
+
+
 # What comes back, without a cluster
 
 
@@ -261,7 +285,7 @@ def test_an_address_where_no_cluster_is_is_an_engine_error():
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
-    last = done.stderr.splitlines()[-1]
+    last = done.err.splitlines()[-1]
     assert "EngineError: no Ray cluster at 127.0.0.1:1 (" in last
     assert last.endswith("start one with 'ray start --head', or take --cluster auto for one on this machine alone")
 
