@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ocrpress.document import Attempt, Block, PageResult
-from ocrpress.jobs.order import Done, Event, Opened, Order, Orders, Refused, Tick
-from ocrpress.jobs.settings import Settings
+from ocrpress.jobs.reading.order import Done, Event, Opened, Order, Orders, Refused, Tick
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.modes import plan
 from ocrpress.sources.pages import parse_ranges, select_pages
 
@@ -184,7 +184,7 @@ def pages_begun(log: Path) -> Counter[str]:
 
 
 def _be_worker(log: str, seconds: float) -> None:
-    import ocrpress.jobs.worker as worker
+    import ocrpress.jobs.reading.worker as worker
     from ocrpress.document import Request
     from ocrpress.engines.fake import FakeEngine, describe
 
@@ -202,7 +202,7 @@ def _be_worker(log: str, seconds: float) -> None:
 def _be_batch(log: str, seconds: float, arguments: list[str]) -> int:
     import ocrpress.cli.batching as batching
     from ocrpress.__main__ import main
-    from ocrpress.jobs.crew import Crew
+    from ocrpress.jobs.reading.crew import Crew
 
     command = worker_command(Path(log), seconds)
     batching.Crew = functools.partial(Crew, command=command)  # type: ignore[misc, assignment]

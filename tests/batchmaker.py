@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ocrpress.document import Attempt, Block, PageResult
-from ocrpress.jobs.ledger import Ledger, open_ledger
-from ocrpress.jobs.ledger_values import Stamp
+from ocrpress.jobs.ledger.book import Ledger, open_ledger
+from ocrpress.jobs.ledger.values import Stamp
 from ocrpress.modes import plan
 
 OPTIONS = {"engine": "fake", "mode": "base", "format": "md"}

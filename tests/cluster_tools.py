@@ -16,13 +16,13 @@ from pathlib import Path
 
 from batch_tools import worker_command
 
-from ocrpress.jobs.cluster import Cluster, ClusterReader
-from ocrpress.jobs.crew import Crew
-from ocrpress.jobs.found import Choice
+from ocrpress.jobs.cluster.reader import Cluster, ClusterReader
+from ocrpress.jobs.finding.found import Choice
 from ocrpress.jobs.plan import Plan
+from ocrpress.jobs.reading.crew import Crew
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.jobs.runner import Runner, State
-from ocrpress.jobs.settings import Settings
-from ocrpress.jobs.urls_batch import open_place
+from ocrpress.jobs.urls.place import open_place
 from ocrpress.pipeline import Options
 
 FAKE = Settings("fake", options=Options(mode="tiny"))
@@ -88,7 +88,7 @@ def recorded(data: Sequence[bytes]) -> Counter[tuple[str, int]]:
 
 
 def _be_worker() -> None:
-    import ocrpress.jobs.worker as worker
+    import ocrpress.jobs.reading.worker as worker
     from ocrpress.engines.fake import FakeEngine
 
     boxes = "<|ref|>image<|/ref|><|det|>[[250, 333, 749, 583]]<|/det|>\n"

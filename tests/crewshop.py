@@ -16,9 +16,9 @@ from conftest import ROOT
 from PIL import Image
 
 from ocrpress.document import PageResult
-from ocrpress.jobs.crew import Crew
-from ocrpress.jobs.order import Done, Event, Opened, Order, Refused, Tick
-from ocrpress.jobs.settings import Settings
+from ocrpress.jobs.reading.crew import Crew
+from ocrpress.jobs.reading.order import Done, Event, Opened, Order, Refused, Tick
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.pipeline import Options
 
 BATCHED = {"in_flight": 5, "backwards": True}

@@ -22,7 +22,7 @@ from pathlib import Path
 from ocrpress.document import Completion, Request
 from ocrpress.engines.fake import FakeEngine, describe
 from ocrpress.errors import EngineError
-from ocrpress.jobs import feed, worker
+from ocrpress.jobs.reading import feed, worker
 
 
 def crash() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from conftest import environment
 
 from ocrpress.document import Attempt, Block, PageResult
-from ocrpress.jobs.ledger import Stamp
+from ocrpress.jobs.ledger.book import Stamp
 from ocrpress.modes import plan
 
 
@@ -55,7 +55,7 @@ def state(out: Path) -> Path:
 
 def run_python(code: str, *arguments: object, **more) -> subprocess.Popen:
     """Code in which `out` is the first argument, and the names of this file and of the ledger are at hand."""
-    head = "from ledger_tools import *\nfrom ocrpress.jobs.ledger import *\nout = Path(sys.argv[1])\n"
+    head = "from ledger_tools import *\nfrom ocrpress.jobs.ledger.book import *\nout = Path(sys.argv[1])\n"
     return subprocess.Popen(
         [sys.executable, "-c", head + code, *map(str, arguments)], env=environment(), stdout=subprocess.PIPE,
         stderr=subprocess.PIPE, **more,

@@ -13,7 +13,7 @@ from conftest import ROOT
 from pdfmaker import Page, make_pdf, make_text_pdf, text
 from PIL import Image
 
-from ocrpress.jobs.ledger import read_ledger
+from ocrpress.jobs.ledger.book import read_ledger
 
 HARD = Path(os.environ.get("OCRPRESS_HARD_PDFS", ROOT.parent / "shared" / "data" / "hard_pdfs"))
 FAKE = ("--engine", "fake", "--mode", "tiny", "--workers", 1)

@@ -17,7 +17,7 @@ import pytest
 from conftest import environment
 from pdfmaker import Page, make_pdf, text
 
-from ocrpress.jobs.ledger import read_ledger
+from ocrpress.jobs.ledger.book import read_ledger
 
 DOCUMENTS = 40
 BROKEN = (7, 19, 33)  # of these nothing can be opened

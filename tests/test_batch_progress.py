@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 
 from ocrpress.cli.batch_progress import Progress, Speed, Standing, describe
-from ocrpress.jobs.words import duration, number, rate, short
+from ocrpress.jobs.report.words import duration, number, rate, short
 
 
 class Clock:

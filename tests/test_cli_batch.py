@@ -17,7 +17,7 @@ from pdfmaker import Page, make_pdf, text
 
 from ocrpress.__main__ import main
 from ocrpress.errors import EngineError
-from ocrpress.jobs.ledger import open_ledger, read_ledger
+from ocrpress.jobs.ledger.book import open_ledger, read_ledger
 
 
 @pytest.fixture
@@ -338,7 +338,7 @@ def test_no_process_is_started_when_all_is_done(scene, monkeypatch, capfd):
     scene.write("a.pdf", "alpha")
     scene.batch()
     import ocrpress.cli.batching
-    import ocrpress.jobs.crew as crew
+    import ocrpress.jobs.reading.crew as crew
 
     monkeypatch.setattr(ocrpress.cli.batching, "Crew", crew.Crew)
     monkeypatch.setattr(crew, "Link", lambda *_: pytest.fail("a process was started"))

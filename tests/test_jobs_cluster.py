@@ -21,13 +21,13 @@ from PIL import Image
 
 from ocrpress.document import PageResult
 from ocrpress.errors import OutputError, UsageError
-from ocrpress.jobs import codec
-from ocrpress.jobs.cluster_events import Tally
-from ocrpress.jobs.cluster_ray import Cluster, Connection, Shares, share_out
-from ocrpress.jobs.ledger_schema import RECORDS
-from ocrpress.jobs.order import Done, Order
-from ocrpress.jobs.settings import Settings
-from ocrpress.jobs.urls import get_all, get_one, joined, put, sizes_below
+from ocrpress.jobs.cluster.events import Tally
+from ocrpress.jobs.cluster.joining import Cluster, Connection, Shares, share_out
+from ocrpress.jobs.ledger import codec
+from ocrpress.jobs.ledger.schema import RECORDS
+from ocrpress.jobs.reading.order import Done, Order
+from ocrpress.jobs.reading.settings import Settings
+from ocrpress.jobs.urls.files import get_all, get_one, joined, put, sizes_below
 from ocrpress.pipeline import Options
 
 
@@ -281,7 +281,7 @@ def test_a_row_that_says_that_nothing_can_go_on_raises_what_it_says(tally):
 
 
 def test_an_address_where_no_cluster_is_is_an_engine_error():
-    code = "from ocrpress.jobs.cluster_ray import *; Connection(Cluster('127.0.0.1:1'))"
+    code = "from ocrpress.jobs.cluster.joining import *; Connection(Cluster('127.0.0.1:1'))"
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
     )

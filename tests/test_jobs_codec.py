@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from ocrpress.document import Attempt, Block, BlockKind, Decoding, Fault, PageResult, Status
-from ocrpress.jobs.codec import decode, encode
+from ocrpress.jobs.ledger.codec import decode, encode
 from ocrpress.modes import Plan, plan
 
 FULL = PageResult(

@@ -12,9 +12,9 @@ from PIL import Image
 
 from ocrpress.document import PageImage
 from ocrpress.errors import EngineError, OutputError, UsageError
-from ocrpress.jobs.crew import Crew
-from ocrpress.jobs.order import Done, Refused
-from ocrpress.jobs.settings import Settings
+from ocrpress.jobs.reading.crew import Crew
+from ocrpress.jobs.reading.order import Done, Refused
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.output import write_bytes
 from ocrpress.pipeline import Options
 
@@ -71,7 +71,7 @@ def test_innocent_pages_of_a_batched_engine_are_never_blamed(shop: Shop) -> None
 
 
 def test_an_engine_that_crashes_on_every_page_ends_the_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ocrpress.jobs.losses.MANY", 3)
+    monkeypatch.setattr("ocrpress.jobs.reading.losses.MANY", 3)
     documents = [shop.add() for _ in range(20)]
     for document in documents:
         shop.harm(document, 1, "leave")

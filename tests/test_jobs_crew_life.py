@@ -15,7 +15,7 @@ from conftest import ROOT, environment
 from crewshop import BATCHED, WIDTHS, Given, Outcome, Shop, shop
 from pdfmaker import Page, make_pdf, make_text_pdf, text
 
-from ocrpress.jobs.order import Done, Event, Order, Tick
+from ocrpress.jobs.reading.order import Done, Event, Order, Tick
 from ocrpress.pipeline import Options
 
 __all__ = ["shop"]
@@ -153,7 +153,7 @@ def test_when_the_parent_is_killed_everything_ends_by_itself(shop: Shop, what: s
     shop.harm(612, 3, what)
     shop.open().close()  # writes the spec
     program = (
-        "import sys; from ocrpress.jobs.crew import *; from ocrpress.jobs.settings import Settings\n"
+        "import sys; from ocrpress.jobs.reading.crew import *; from ocrpress.jobs.reading.settings import Settings\n"
         "from crewshop import Given\n"
         "crew = Crew(Settings('fake'), sys.argv[1:4])\n"
         "for event in crew.read(Given([Order(1, sys.argv[4], 'many')])): pass\n"

@@ -17,8 +17,8 @@ from PIL import Image
 from ocrpress.document import PageImage, PageResult, Request, UnreadablePage
 from ocrpress.engines.fake import FakeEngine
 from ocrpress.errors import EngineError, InputError, PasswordError
-from ocrpress.jobs.feed import Desk, Feed
-from ocrpress.jobs.order import Order
+from ocrpress.jobs.reading.feed import Desk, Feed
+from ocrpress.jobs.reading.order import Order
 from ocrpress.pipeline import Options, options_for
 from ocrpress.pipeline.case import Finisher
 from ocrpress.pipeline.flow import Flow, Origin
@@ -90,7 +90,7 @@ class Room:
         self.finish = Finisher("fake", "base", "markdown", None)
         self.feed = Feed(self.options.of_source(), lambda order: self.finish, self.say, self.failed.append)
         if not self.use_files:
-            self.monkeypatch.setattr("ocrpress.jobs.feed.open_source", self.open)
+            self.monkeypatch.setattr("ocrpress.jobs.reading.feed.open_source", self.open)
 
     def open(self, path: str, options: object, bench: Bench) -> Played:
         source = self.sources[path]

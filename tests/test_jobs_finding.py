@@ -15,7 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from ocrpress.errors import InputError, UsageError
-from ocrpress.jobs.finding import Choice, Found, LeftOut, find, read_list
+from ocrpress.jobs.finding.search import Choice, Found, LeftOut, find, read_list
 
 ALL = Choice()
 

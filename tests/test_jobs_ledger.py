@@ -22,8 +22,8 @@ from ledger_tools import begin, contents, page, run_python, stamp, state, write
 
 from ocrpress.document import Attempt
 from ocrpress.errors import LedgerError, OutputError, UsageError
-from ocrpress.jobs.ledger import Stamp, as_numbers, as_ranges, open_ledger, read_ledger
-from ocrpress.jobs.lock import holder
+from ocrpress.jobs.ledger.book import Stamp, as_numbers, as_ranges, open_ledger, read_ledger
+from ocrpress.jobs.ledger.lock import holder
 
 ODD_NAMES = [
     "a b.pdf", "line\nbreak.pdf", "caf\udce9.pdf", "\udcff\udcfe/\udc80.pdf", "x" * 251 + ".pdf", "日本語.pdf",

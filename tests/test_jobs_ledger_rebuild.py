@@ -13,7 +13,7 @@ from ledger_tools import begin, page, run_python, stamp, state, write
 
 from ocrpress.document import PageResult
 from ocrpress.errors import LedgerError
-from ocrpress.jobs.ledger import open_ledger, read_ledger
+from ocrpress.jobs.ledger.book import open_ledger, read_ledger
 
 
 def noise(number: int) -> PageResult:

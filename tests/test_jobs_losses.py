@@ -11,12 +11,13 @@ import pytest
 
 from ocrpress.document import Attempt, PageResult
 from ocrpress.errors import EngineError
-from ocrpress.jobs import codec, crew
-from ocrpress.jobs.crew import Crew
-from ocrpress.jobs.held import OPENING
-from ocrpress.jobs.losses import BROKEN, CRASH, MANY, Losses
-from ocrpress.jobs.order import Done, Opened, Order, Refused
-from ocrpress.jobs.settings import Settings
+from ocrpress.jobs.ledger import codec
+from ocrpress.jobs.reading import crew
+from ocrpress.jobs.reading.crew import Crew
+from ocrpress.jobs.reading.held import OPENING
+from ocrpress.jobs.reading.losses import BROKEN, CRASH, MANY, Losses
+from ocrpress.jobs.reading.order import Done, Opened, Order, Refused
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.sources.pages import parse_ranges, select_pages
 
 ALWAYS = 10**9

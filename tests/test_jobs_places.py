@@ -9,8 +9,8 @@ import unicodedata
 
 import pytest
 
-from ocrpress.jobs.finding import Choice, Found, find
-from ocrpress.jobs.places import place, shortened
+from ocrpress.jobs.finding.places import place, shortened
+from ocrpress.jobs.finding.search import Choice, Found, find
 
 
 def free(path: str) -> bool:

@@ -17,12 +17,12 @@ from pdfmaker import make_text_pdf
 from PIL import Image, ImageDraw
 
 from ocrpress.errors import OutputError
-from ocrpress.jobs import thumbnails
-from ocrpress.jobs.drawing import SIZE
-from ocrpress.jobs.report import render, write_report
-from ocrpress.jobs.report_html import Bar, bars, shown
-from ocrpress.jobs.summary import summarise
-from ocrpress.jobs.thumbnails import MOST, choose, draw_thumbnails
+from ocrpress.jobs.report import thumbnails
+from ocrpress.jobs.report.drawing import SIZE
+from ocrpress.jobs.report.report import render, write_report
+from ocrpress.jobs.report.report_html import Bar, bars, shown
+from ocrpress.jobs.report.summary import summarise
+from ocrpress.jobs.report.thumbnails import MOST, choose, draw_thumbnails
 
 HOSTILE = (
     '"><script>alert(1)</script><img src=x onerror=alert(2)>\' onmouseover="x" </title></style><!-- ]]> &lt; {0} %s '
@@ -199,7 +199,7 @@ def failures(tmp_path, count: int, **causes: str):
 def test_a_page_that_kills_or_hangs_the_drawing_process_costs_its_own_picture_only(tmp_path, monkeypatch):
     monkeypatch.setattr(thumbnails, "PAGE_SECONDS", 1)
     pages = failures(tmp_path, 5)
-    fault = """import os, sys, time, ocrpress.jobs.drawing as drawing
+    fault = """import os, sys, time, ocrpress.jobs.report.drawing as drawing
 real, real_draw = drawing.answer, drawing._draw
 drawing._draw = lambda request: bytearray(1 << 40) if request["page"] == 4 else real_draw({**request, "page": 1})
 def answer(request):

@@ -15,7 +15,7 @@ import batch_tools
 import pytest
 
 from ocrpress.cli.signals import Interrupted
-from ocrpress.jobs.ledger import read_ledger
+from ocrpress.jobs.ledger.book import read_ledger
 
 
 @pytest.fixture
@@ -328,7 +328,7 @@ def test_a_document_is_never_written_over(scene):
 
 def test_an_output_of_a_run_that_was_killed_is_known_as_one(scene, monkeypatch):
     """Beside documents, a result that the ledger does not know of would be taken for the user's."""
-    from ocrpress.jobs.ledger import Ledger
+    from ocrpress.jobs.ledger.book import Ledger
 
     scene.write("a.pdf", "alpha")
     folder, killed = scene.root / "in", scene.root / "killed"

@@ -17,11 +17,12 @@ import pytest
 from ocrpress import output
 from ocrpress.document import Attempt, Block, PageResult
 from ocrpress.errors import OutputError, UsageError
-from ocrpress.jobs import shard_files, shards, shelf
-from ocrpress.jobs.finished import FinishedLog
-from ocrpress.jobs.ledger import Ledger, Stamp, open_ledger
-from ocrpress.jobs.ledger_shards import record_id
-from ocrpress.jobs.shards import ShardWriter
+from ocrpress.jobs.datasets import files as shard_files
+from ocrpress.jobs.datasets import shards, shelf
+from ocrpress.jobs.datasets.queries import record_id
+from ocrpress.jobs.datasets.shards import ShardWriter
+from ocrpress.jobs.ledger.book import Ledger, Stamp, open_ledger
+from ocrpress.jobs.ledger.finished import FinishedLog
 from ocrpress.writers.dolma import dolma_record
 
 FORMATS = ["jsonl", "parquet"]
@@ -559,8 +560,8 @@ def test_a_disk_that_is_full_leaves_no_half_shard_and_the_next_run_goes_on(tmp_p
             text = "".join(random.Random(number).choices("abcdefghijklmnop", k=40_000))
             read_document(ledger, f"{number}.pdf", text)
     code = (
-        "import resource, signal, sys; from pathlib import Path; from ocrpress.jobs.ledger import open_ledger\n"
-        "from ocrpress.jobs.shards import ShardWriter; from ocrpress.errors import OutputError\n"
+        "import resource, signal, sys; from pathlib import Path; from ocrpress.jobs.ledger.book import open_ledger\n"
+        "from ocrpress.jobs.datasets.shards import ShardWriter; from ocrpress.errors import OutputError\n"
         "out = Path(sys.argv[1]); ledger = open_ledger(out); writer = ShardWriter(out, sys.argv[2], ledger)\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (50000, 50000))\n"
         "try: writer.write(all=True)\n"

@@ -16,11 +16,11 @@ from batchmaker import ABOUT, Batch, page
 from conftest import environment
 
 from ocrpress.errors import LedgerError, OcrpressError, UsageError
-from ocrpress.jobs import tallies
-from ocrpress.jobs.failures import LISTED
-from ocrpress.jobs.ledger_schema import LEDGER, state_folder
-from ocrpress.jobs.summary import summarise
-from ocrpress.jobs.tallies import EDGES, histogram
+from ocrpress.jobs.ledger.schema import LEDGER, state_folder
+from ocrpress.jobs.report import tallies
+from ocrpress.jobs.report.failures import LISTED
+from ocrpress.jobs.report.summary import summarise
+from ocrpress.jobs.report.tallies import EDGES, histogram
 
 
 def change(folder, *statements: str) -> None:

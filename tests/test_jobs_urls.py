@@ -12,13 +12,13 @@ from pdfmaker import make_text_pdf
 
 from ocrpress.document import Attempt, Block, PageResult
 from ocrpress.errors import InputError, OutputError, UsageError
-from ocrpress.jobs.cluster_records import Record, about_entry, record_file, restore
-from ocrpress.jobs.finished import Finished
-from ocrpress.jobs.found import Choice, Found, LeftOut
-from ocrpress.jobs.ledger import open_ledger
-from ocrpress.jobs.ledger_schema import RECORDS
-from ocrpress.jobs.ledger_values import Stamp
-from ocrpress.jobs.urls import (
+from ocrpress.jobs.cluster.records import Record, about_entry, record_file, restore
+from ocrpress.jobs.finding.found import Choice, Found, LeftOut
+from ocrpress.jobs.ledger.book import open_ledger
+from ocrpress.jobs.ledger.finished import Finished
+from ocrpress.jobs.ledger.schema import RECORDS
+from ocrpress.jobs.ledger.values import Stamp
+from ocrpress.jobs.urls.files import (
     file_system,
     get_all,
     get_one,
@@ -30,9 +30,9 @@ from ocrpress.jobs.urls import (
     sizes_below,
     state_of,
 )
-from ocrpress.jobs.urls_batch import open_place
-from ocrpress.jobs.urls_found import check_urls, find_urls
-from ocrpress.jobs.urls_out import STALE, UrlLock, UrlOut
+from ocrpress.jobs.urls.found import check_urls, find_urls
+from ocrpress.jobs.urls.out import STALE, UrlLock, UrlOut
+from ocrpress.jobs.urls.place import open_place
 from ocrpress.sources import SourceOptions, open_source
 
 
@@ -209,7 +209,7 @@ def test_a_lock_of_another_machine_holds_while_it_is_kept_up(store):
 
 
 def test_of_two_that_begin_at_once_one_gives_up(store, monkeypatch):
-    import ocrpress.jobs.urls_out as module
+    import ocrpress.jobs.urls.out as module
 
     def put_and_lose(path, data):
         put(path, data)
@@ -378,7 +378,7 @@ def test_a_batch_goes_on_from_what_lies_behind_the_url(store):
 
 
 def test_an_output_folder_that_goes_away_ends_the_run(store, monkeypatch):
-    import ocrpress.jobs.urls_out as module
+    import ocrpress.jobs.urls.out as module
 
     monkeypatch.setattr(module, "PUSH", 0.01)
     monkeypatch.setattr(module, "BEAT", 0.0)

@@ -14,7 +14,7 @@ ROOMS = [
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
 EDGE = {"cli", "server"}
 # The environment that a worker process inherits is handed on, not read; Ray is told some things by no other way.
-MAY_HAND_ON_THE_ENVIRONMENT = {"sources/pool.py", "jobs/cluster_ray.py"}
+MAY_HAND_ON_THE_ENVIRONMENT = {"sources/pool.py", "jobs/cluster/joining.py"}
 
 
 def modules():

@@ -15,13 +15,13 @@ from ocrpress.cli.options import MODEL_GROUP
 from ocrpress.cli.parser import add_debug
 from ocrpress.cli.reading import add_reading, add_rejection, reading_options, writing_options
 from ocrpress.jobs.plan import SHARDED
-from ocrpress.jobs.settings import PAGE_LIMITS, Settings
+from ocrpress.jobs.reading.settings import PAGE_LIMITS, Settings
 from ocrpress.writers import FORMATS
 
 if TYPE_CHECKING:
     from ocrpress.cli.choose import Choice
     from ocrpress.cli.parser import Parser
-    from ocrpress.jobs.cluster_ray import Cluster
+    from ocrpress.jobs.cluster.joining import Cluster
     from ocrpress.jobs.plan import Plan
 
 STDIN = "-"
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
     from ocrpress.cli.batching import Batch
     from ocrpress.cli.signals import Interruption
     from ocrpress.errors import UsageError
-    from ocrpress.jobs.found import Choice as Files
+    from ocrpress.jobs.finding.found import Choice as Files
 
     choice = choose_engine(args.engine, vars(args))
     plan = _plan(args, choice)
@@ -126,7 +126,7 @@ def _plan(args: argparse.Namespace, choice: Choice) -> Plan:
 def _cluster(args: argparse.Namespace) -> Cluster | None:
     """Where the work is done; None for this machine alone."""
     from ocrpress.errors import UsageError
-    from ocrpress.jobs.cluster_ray import Cluster
+    from ocrpress.jobs.cluster.joining import Cluster
 
     given = {name.removeprefix("cluster_"): getattr(args, name) for name in CLUSTER if hasattr(args, name)}
     if args.cluster is None:
@@ -140,7 +140,7 @@ def _cluster(args: argparse.Namespace) -> Cluster | None:
 def _listed(name: str | None, null: bool) -> Iterator[Iterator[str] | None]:
     """The paths of a list."""
     from ocrpress.errors import InputError
-    from ocrpress.jobs.finding import read_list
+    from ocrpress.jobs.finding.search import read_list
 
     if name is None:
         yield None

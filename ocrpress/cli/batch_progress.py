@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
 from ocrpress.cli.say import say
-from ocrpress.jobs.words import SECONDS_A_DAY, duration, number, rate, short
+from ocrpress.jobs.report.words import SECONDS_A_DAY, duration, number, rate, short
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,25 +14,25 @@ from ocrpress.cli.batch_progress import Progress
 from ocrpress.cli.say import say
 from ocrpress.cli.signals import Interrupted, exit_code_of
 from ocrpress.errors import InputError, OcrpressError, OutputError, UsageError
-from ocrpress.jobs.crew import Crew
 from ocrpress.jobs.disk import Disk
-from ocrpress.jobs.finding import find
-from ocrpress.jobs.found import shown
-from ocrpress.jobs.ledger import open_ledger
-from ocrpress.jobs.ledger_schema import RECORDS, state_folder
+from ocrpress.jobs.finding.found import shown
+from ocrpress.jobs.finding.search import find
+from ocrpress.jobs.ledger.book import open_ledger
+from ocrpress.jobs.ledger.schema import RECORDS, state_folder
 from ocrpress.jobs.leftovers import remove_leftovers
+from ocrpress.jobs.reading.crew import Crew
 from ocrpress.jobs.runner import Runner, State
-from ocrpress.jobs.urls import is_url, joined, local_path
+from ocrpress.jobs.urls.files import is_url, joined, local_path
 from ocrpress.output import check_folder
 
 if TYPE_CHECKING:
     from ocrpress.cli.signals import Interruption
-    from ocrpress.jobs.cluster_ray import Cluster
-    from ocrpress.jobs.found import Choice, Found, LeftOut
-    from ocrpress.jobs.ledger import Ledger
-    from ocrpress.jobs.order import Reader
+    from ocrpress.jobs.cluster.joining import Cluster
+    from ocrpress.jobs.datasets.shards import ShardWriter
+    from ocrpress.jobs.finding.found import Choice, Found, LeftOut
+    from ocrpress.jobs.ledger.book import Ledger
     from ocrpress.jobs.plan import Plan
-    from ocrpress.jobs.shards import ShardWriter
+    from ocrpress.jobs.reading.order import Reader
     from ocrpress.jobs.storage import Storage
 
 LOG = "worker.log"
@@ -112,7 +112,7 @@ class Batch:
     def _opened(self, checksum: bool, rebuild: bool) -> Iterator[Place]:
         """The place of the batch. A list may hold URLs, if there is a cluster."""
         if self.cluster and (self.listed is not None or any(map(is_url, [*self.inputs, self.out]))):
-            from ocrpress.jobs.urls_batch import open_place
+            from ocrpress.jobs.urls.place import open_place
 
             listed = map(local_path, self.listed or ())
             with open_place(
@@ -129,7 +129,7 @@ class Batch:
         log, settings = state_folder(place.folder) / LOG, self.plan.settings
         if self.cluster is None:
             return Crew(settings, log=log)
-        from ocrpress.jobs.cluster import ClusterReader
+        from ocrpress.jobs.cluster.reader import ClusterReader
 
         return ClusterReader(settings, self.cluster, place.records, place.ledger.entry, log=log)
 
@@ -166,7 +166,7 @@ class Batch:
     def _shards(self, ledger: Ledger) -> ShardWriter | None:
         if not self.plan.sharded:
             return None
-        from ocrpress.jobs.shards import ShardWriter
+        from ocrpress.jobs.datasets.shards import ShardWriter
 
         keep = self.plan.writing.keep_furniture
         return ShardWriter(Path(self.out), self.plan.format, ledger, keep_furniture=keep)
@@ -183,8 +183,8 @@ class Batch:
             say(f"the report is not written: {error}")
 
     def _report(self, folder: Path, pictures: bool) -> None:
-        from ocrpress.jobs.report import write_report
-        from ocrpress.jobs.summary import summarise
+        from ocrpress.jobs.report.report import write_report
+        from ocrpress.jobs.report.summary import summarise
 
         seconds = PICTURE_SECONDS if pictures else 0.0  # whoever interrupts does not want to wait for them
         write_report(folder, summarise(folder), self.plan.settings.options.password, seconds)

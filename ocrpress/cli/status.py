@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ocrpress.cli.parser import Parser
-    from ocrpress.jobs.failures import Cause
-    from ocrpress.jobs.summary import Summary
+    from ocrpress.jobs.report.failures import Cause
+    from ocrpress.jobs.report.summary import Summary
 
 LISTED = 10  # failures of a kind that people are shown; --json and the report have more
 LONGEST = 100  # characters of an error
@@ -37,13 +37,13 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
 def run(args: argparse.Namespace) -> int:
     """Print it. Returns 1 if something failed. Raises UsageError where there is no batch."""
     from ocrpress.cli.stdout import write_stdout
-    from ocrpress.jobs.summary import summarise
+    from ocrpress.jobs.report.summary import summarise
 
     summary = summarise(Path(args.folder))
     if args.json:
         import json
 
-        from ocrpress.jobs.summary_json import as_object
+        from ocrpress.jobs.report.summary_json import as_object
 
         write_stdout(json.dumps(as_object(summary), ensure_ascii=False, indent=1, allow_nan=False) + "\n")
     else:
@@ -58,7 +58,7 @@ def describe(summary: Summary) -> str:
 
 def _lines(summary: Summary) -> str:
     """A line a matter: its name, then figures."""
-    from ocrpress.jobs.words import duration, number, rate
+    from ocrpress.jobs.report.words import duration, number, rate
 
     documents, pages, tokens = summary.documents, summary.pages, summary.tokens
     found = [
@@ -93,7 +93,7 @@ def _lines(summary: Summary) -> str:
 
 
 def _state(summary: Summary) -> str:
-    from ocrpress.jobs.words import duration, moment
+    from ocrpress.jobs.report.words import duration, moment
 
     run = summary.run
     if run is None:
@@ -146,7 +146,7 @@ def _more(count: int) -> str:
 
 def _slowest(summary: Summary) -> str:
     from ocrpress.cli.table import table
-    from ocrpress.jobs.words import NONE, number
+    from ocrpress.jobs.report.words import NONE, number
 
     if not summary.slowest:
         return ""

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from ocrpress.errors import OutputError
 from ocrpress.jobs.ahead import Ahead
-from ocrpress.jobs.found import Found, LeftOut
-from ocrpress.jobs.ledger_read import ReadLedger, read_ledger
-from ocrpress.jobs.ledger_schema import STATE_FOLDER
-from ocrpress.jobs.ledger_values import Stamp, output_key
+from ocrpress.jobs.finding.found import Found, LeftOut
+from ocrpress.jobs.ledger.read import ReadLedger, read_ledger
+from ocrpress.jobs.ledger.schema import STATE_FOLDER
+from ocrpress.jobs.ledger.values import Stamp, output_key
 from ocrpress.jobs.storage import Candidate, PlaceError
 from ocrpress.jobs.syncing import Syncer
 from ocrpress.output import write_bytes

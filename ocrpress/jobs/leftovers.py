@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ocrpress.jobs.ledger_schema import STATE_FOLDER
+from ocrpress.jobs.ledger.schema import STATE_FOLDER
 
 _PARTIAL = re.compile(r"\.ocrpress-(\d+)-\d+\.part")
 

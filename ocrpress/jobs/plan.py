@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from ocrpress.errors import unknown
-from ocrpress.jobs.settings import Settings
+from ocrpress.jobs.reading.settings import Settings
 from ocrpress.writers import FORMATS, WriterOptions
 
 SHARDED = ("jsonl", "parquet")  # one file for many documents; the others have one a document

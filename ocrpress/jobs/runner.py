@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ocrpress.document import Document, PageResult
-from ocrpress.jobs.order import Done, Event, Opened, Reader, Refused
+from ocrpress.jobs.reading.order import Done, Event, Opened, Reader, Refused
 from ocrpress.jobs.storage import PlaceError, Storage
 from ocrpress.jobs.supply import Supply
 from ocrpress.writers import render
 
 if TYPE_CHECKING:
-    from ocrpress.jobs.ledger import Entry, Ledger
+    from ocrpress.jobs.datasets.shards import ShardWriter
+    from ocrpress.jobs.ledger.book import Entry, Ledger
     from ocrpress.jobs.plan import Plan
-    from ocrpress.jobs.shards import ShardWriter
 
 BEAT = 1.0  # seconds between signs of life
 GROUP = 0.1  # seconds: pages that come faster than that become durable together

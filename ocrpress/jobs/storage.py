@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from ocrpress.errors import OutputError
-from ocrpress.jobs.found import Found, LeftOut
-from ocrpress.jobs.ledger_values import Stamp
+from ocrpress.jobs.finding.found import Found, LeftOut
+from ocrpress.jobs.ledger.values import Stamp
 
 
 class PlaceError(OutputError):

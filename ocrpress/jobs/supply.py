@@ -11,15 +11,15 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ocrpress.jobs.ahead import Ahead
-from ocrpress.jobs.found import Found, LeftOut
-from ocrpress.jobs.ledger_values import Stamp
-from ocrpress.jobs.order import Order
-from ocrpress.jobs.places import place
+from ocrpress.jobs.finding.found import Found, LeftOut
+from ocrpress.jobs.finding.places import place
+from ocrpress.jobs.ledger.values import Stamp
+from ocrpress.jobs.reading.order import Order
 from ocrpress.jobs.storage import Candidate, Storage
 from ocrpress.sources.pages import ranges
 
 if TYPE_CHECKING:
-    from ocrpress.jobs.ledger import Entry, Ledger
+    from ocrpress.jobs.ledger.book import Entry, Ledger
     from ocrpress.jobs.plan import Plan
 
 AHEAD = 64  # documents that are found before they are asked for

@@ -1,0 +1,1 @@
+"""The same reading on a Ray cluster; `reader` is the door."""

@@ -1,0 +1,1 @@
+"""What became of every document and page, on the disk: SQLite, one writer; `book` is the door."""

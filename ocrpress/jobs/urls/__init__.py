@@ -1,0 +1,1 @@
+"""Documents and results behind URLs, through fsspec; `place` is the door."""
