@@ -285,7 +285,7 @@ def test_an_address_where_no_cluster_is_is_an_engine_error():
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment(), capture_output=True, text=True, timeout=60, check=False
     )
-    last = done.err.splitlines()[-1]
+    last = done.stderr.splitlines()[-1]
     assert "EngineError: no Ray cluster at 127.0.0.1:1 (" in last
     assert last.endswith("start one with 'ray start --head', or take --cluster auto for one on this machine alone")
 

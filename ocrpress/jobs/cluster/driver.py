@@ -7,7 +7,7 @@ or node had. A process of its own, because Ray takes over signals, prints, start
 aborts when it is left in the middle of something.
 
 It hears {"settings", "cluster", "records", "command"} first, then {"orders": count} with rows of them as JSON behind
-it. It says {"folder": …} where Ray has its files if it is our own, every row that comes back (see `cluster_stages`),
+it. It says {"folder": …} where Ray has its files if it is our own, every row that comes back (see `stages`),
 and {"through": true} after the last row of some orders. It ends, with a Ray of our own, when its stdin does.
 """
 

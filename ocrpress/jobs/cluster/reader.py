@@ -1,4 +1,4 @@
-"""A `Reader` whose work is done by a Ray cluster, through a process of this machine that drives it (`cluster_driver`).
+"""A `Reader` whose work is done by a Ray cluster, through a process of this machine that drives it (`driver`).
 
 Orders are collected and go out together, as a dataset; what comes up while it is being read makes the next one. What
 comes back of them, page by page, becomes events.
@@ -34,7 +34,7 @@ class ClusterReader:
     """A `Reader` on a cluster.
 
     Args:
-        records: folder for the records of pages, a path that all nodes share or a URL; see `cluster_records`.
+        records: folder for the records of pages, a path that all nodes share or a URL; see `records`.
         entry: what the ledger says of a document, by its number.
         command: what runs the process that has the engine, on the nodes; None is the usual.
         log: file for what Ray says.

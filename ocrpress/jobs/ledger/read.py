@@ -41,7 +41,7 @@ class ReadLedger:
         self.connection.close()
 
     def rows(self, sql: str, given: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        """The rows of a query of one's own; the tables are those of ledger_schema."""
+        """The rows of a query of one's own; the tables are those of `schema`."""
         return self._rows(sql, given)
 
     def row(self, sql: str, given: Sequence[Any] = ()) -> tuple[Any, ...] | None:

@@ -28,7 +28,7 @@ _BUSY_SECONDS = 30.0
 #                            record is out of date where the two times differ
 # documents.changes  how often the file changed under the eyes of the reader since it was last read whole
 # pages.output_tokens, vision_tokens, sequence_tokens   of the last attempt; pages.seconds is over all attempts
-# pages.result       see ledger_read.seal; NULL once it is no longer needed
+# pages.result       see `values.sealed`; NULL once it is no longer needed
 # runs.pages, failed, documents   finished in this run; runs.stages   JSON, {stage: seconds} over its pages
 _TABLES = (
     """CREATE TABLE documents (

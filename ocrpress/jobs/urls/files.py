@@ -1,7 +1,7 @@
 """Files behind URLs (s3://, gs://, …), through fsspec: reading one, putting one whole, telling what state it is in.
 
 What fsspec or a driver of it raises becomes an error of ours that names the URL. A path without "scheme://" is a file
-of this machine, for all that is here. `urls_found` lists trees.
+of this machine, for all that is here. `found` lists trees.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """An output folder behind a URL: results are put there; the ledger is made again from what lies there, at the start.
 
-    OUT/.ocrpress/pages/*.parquet     what was read of which document (`cluster_records`)
+    OUT/.ocrpress/pages/*.parquet     what was read of which document (`cluster.records`)
     OUT/.ocrpress/finished/*.jsonl    documents whose output was written (`finished`)
     OUT/.ocrpress/lock                who writes there now
 
