@@ -231,7 +231,7 @@ def test_figures_that_cannot_be_written_end_the_batch(shop: Shop) -> None:
     program.write_text(
         "from ocrpress.document import Completion, Region\n"
         "from ocrpress.engines.fake import FakeEngine\n"
-        "from ocrpress.jobs import worker\n"
+        "from ocrpress.jobs.reading import worker\n"
         "class Seeing(FakeEngine):\n"
         "    def _answer(self, request):\n"
         "        return Completion(request.key, regions=(Region('figure', (0, 0, 20, 20)),))\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -84,7 +83,7 @@ def test_a_slow_supply_does_not_hold_back_results(shop: Shop) -> None:
     events = crew.read(Given(list(shop.documents), pause=2.0))
     done = [time.monotonic() for event in events if isinstance(event, Done)]
     assert len(done) == 3
-    assert all(later - earlier > 1 for earlier, later in itertools.pairwise(done))
+    assert done[-1] - done[0] > 2  # held back, they would come together
 
 
 def test_ticks_come_while_nothing_happens_and_not_for_every_message(shop: Shop) -> None:

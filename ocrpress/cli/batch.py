@@ -159,5 +159,5 @@ def _listed(name: str | None, null: bool) -> Iterator[Iterator[str] | None]:
 
 
 def _workers() -> int:
-    """Half of the cores draw pages, the other half is the engine's."""
-    return max(1, min(8, (os.cpu_count() or 2) // 2))
+    """One a core: they wait most of the time, for the engine or for the next document."""
+    return max(2, min(8, os.cpu_count() or 2))
