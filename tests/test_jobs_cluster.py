@@ -211,6 +211,13 @@ def test_the_command_reads_and_writes_behind_urls(store, ray_here, ocrpress):
     assert "0 pages read" in again.err
 
 
+def test_records_lie_below_a_folder_that_is_named_from_here(ray_here, ocrpress, tmp_path):
+    put(str(tmp_path / "in" / "one.pdf"), make_text_pdf(1))
+    done = ocrpress("batch", "in", "-o", "out", "--engine", "fake", "--mode", "tiny", "--cluster", "auto")
+    assert done.code == 0, done.err
+    assert recorded(records(str(tmp_path / "out"))) == {("one.pdf", 1): 1}
+
+
 def test_urls_need_a_cluster(ocrpress, tmp_path):
     done = ocrpress("batch", "s3://bucket/in", "-o", tmp_path / "out", "--engine", "fake")
     assert (done.code, done.err.strip()) == (

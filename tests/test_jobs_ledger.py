@@ -501,7 +501,7 @@ def test_what_was_committed_survives_sigkill_at_any_moment(tmp_path):
     promised: set[str] = set()
     kills, code = 0, None
     while code != 0:
-        code, found = killed_at(chance.uniform(0, 0.006) if kills < 12 else None, tmp_path, kills)
+        code, found = killed_at(chance.uniform(0, 0.004) if kills < 12 else None, tmp_path, kills)
         assert code in (0, -signal.SIGKILL)
         kills += code != 0
         promised |= found
@@ -514,7 +514,7 @@ def test_what_was_committed_survives_sigkill_at_any_moment(tmp_path):
                 if entry.state == "open" or (entry.state == "done" and int(entry.name) % 5 == 0):
                     pages = list(ledger.results(document))
                     assert pages == [page(result.number, text=entry.name) for result in pages]
-    assert kills >= 8
+    assert kills >= 12
     assert len(entries) == 40
     assert {entry.state for entry in entries.values()} == {"done"}
     assert len(have) == sum(1 + number * 7 % 11 for number in range(40))

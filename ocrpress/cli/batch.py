@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,7 +54,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
     add_debug(parser)
 
 
-def _add_inputs(add: Any) -> None:
+def _add_inputs(add: Callable[..., object]) -> None:
     add("--include", action="append", default=[], metavar="P", help="of folders take only files that match, like"
         " '*.pdf' or 'reports/**' (default: PDFs and images); may be repeated")  # fmt: skip
     add("--exclude", action="append", default=[], metavar="P", help="leave out what matches; may be repeated")
@@ -62,7 +62,7 @@ def _add_inputs(add: Any) -> None:
     add("--null", action="store_true", default=False, help="each path of --from ends with a null byte")
 
 
-def _add_running(add: Any) -> None:
+def _add_running(add: Callable[..., object]) -> None:
     add("--retry-failed", action="store_true", default=False, help="read again what failed before")
     add("--force", action="store_true", default=False, help="read everything again")
     add("--checksum", action="store_true", default=False, help="compare the contents of files whose size and time are"
@@ -74,7 +74,7 @@ def _add_running(add: Any) -> None:
     add("--page-tries", type=int, metavar="N", help=tries)
 
 
-def _add_cluster(add: Any) -> None:
+def _add_cluster(add: Callable[..., object]) -> None:
     add("--cluster", default=None, metavar="A", help="run on a Ray cluster: its address, or auto; INPUT and OUT may be"
         " URLs like s3://bucket/folder")  # fmt: skip
     add("--cluster-engines", type=int, metavar="N", help="engines side by side (default: one a GPU, or one a node)")
@@ -118,9 +118,8 @@ def _plan(args: argparse.Namespace, choice: Choice) -> Plan:
         "engine": choice.name, "mode": options.mode, "format": args.format, "inputs": args.inputs, "list": args.list,
         "version": __version__, "cluster": args.cluster,
     }  # fmt: skip
-    return Plan(
-        settings, args.format, writing_options(args), args.figures, args.retry_failed, args.force, about
-    )  # fmt: skip
+    writing = writing_options(args)
+    return Plan(settings, args.format, writing, args.figures, args.retry_failed, args.force, about)
 
 
 def _cluster(args: argparse.Namespace) -> Cluster | None:

@@ -22,6 +22,7 @@ from ocrpress.jobs.ledger.schema import RECORDS, state_folder
 from ocrpress.jobs.leftovers import remove_leftovers
 from ocrpress.jobs.reading.crew import Crew
 from ocrpress.jobs.runner import Runner, State
+from ocrpress.jobs.storage import Place
 from ocrpress.jobs.urls.files import is_url, joined, local_path
 from ocrpress.output import check_folder
 
@@ -33,20 +34,9 @@ if TYPE_CHECKING:
     from ocrpress.jobs.ledger.book import Ledger
     from ocrpress.jobs.plan import Plan
     from ocrpress.jobs.reading.order import Reader
-    from ocrpress.jobs.storage import Storage
 
 LOG = "worker.log"
 PICTURE_SECONDS = 30.0  # for the report's pictures of failed pages
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a batch has its ledger, its files, and the records that a cluster keeps of pages."""
-
-    folder: Path
-    ledger: Ledger
-    storage: Storage
-    records: str
 
 
 @dataclass
@@ -75,6 +65,8 @@ class Batch:
 
     def __post_init__(self) -> None:
         self.inputs, self.out = [local_path(path) for path in self.inputs], local_path(self.out)
+        if self.cluster and not is_url(self.out):
+            self.out = str(Path(self.out).absolute())  # the nodes may work elsewhere
         urls = [name for name in (*self.inputs, self.out) if is_url(name)]
         if urls and not self.cluster:
             raise UsageError(f"{urls[0]} is an URL", "add --cluster auto, or name files and folders of this machine")
@@ -115,10 +107,9 @@ class Batch:
             from ocrpress.jobs.urls.place import open_place
 
             listed = map(local_path, self.listed or ())
-            with open_place(
-                self.inputs, self.out, self.files, listed, rebuild=rebuild, checksum=checksum
-            ) as place:  # fmt: skip
-                yield Place(place.folder, place.ledger, place.storage, place.records)
+            place = open_place(self.inputs, self.out, self.files, listed, rebuild=rebuild, checksum=checksum)
+            with place as opened:
+                yield opened
             return
         folder = Path(self.out)
         check_folder(folder)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from ocrpress.errors import OutputError
 from ocrpress.jobs.finding.found import Found, LeftOut
 from ocrpress.jobs.ledger.values import Stamp
+
+if TYPE_CHECKING:
+    from ocrpress.jobs.ledger.book import Ledger
 
 
 class PlaceError(OutputError):
@@ -84,3 +88,18 @@ class Storage(Protocol):
     def figures(self, output: str) -> tuple[str, str]:
         """Absolute folder for the figures of an output, and how their names begin."""
         ...
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a batch has its things.
+
+    Attributes:
+        folder: of this machine, with the ledger; where the outputs are behind an URL, report.html goes there from here.
+        records: folder for the records of pages that a cluster reads; an absolute path, or an URL.
+    """
+
+    folder: Path
+    ledger: Ledger
+    storage: Storage
+    records: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from ocrpress.jobs.disk import Disk
 from ocrpress.jobs.finding.search import find
 from ocrpress.jobs.ledger.book import open_ledger
 from ocrpress.jobs.ledger.schema import RECORDS
+from ocrpress.jobs.storage import Place
 from ocrpress.jobs.urls.files import is_url, joined
 from ocrpress.jobs.urls.found import check_urls, find_urls
 from ocrpress.jobs.urls.out import UrlOut
@@ -20,22 +21,6 @@ from ocrpress.jobs.urls.storage import UrlStorage
 
 if TYPE_CHECKING:
     from ocrpress.jobs.finding.found import Choice
-    from ocrpress.jobs.ledger.book import Ledger
-
-
-@dataclass(frozen=True)
-class Place:
-    """The places of a batch.
-
-    Attributes:
-        folder: of this machine, with the ledger; report.html is put behind the URL from there.
-        records: folder for the records of pages that a cluster reads; a path or a URL.
-    """
-
-    folder: Path
-    ledger: Ledger
-    storage: UrlStorage
-    records: str
 
 
 @contextlib.contextmanager
