@@ -56,7 +56,6 @@ def run(
     command: Sequence[str] | None = None,
     settings: Settings = FAKE,
     figures: bool = False,
-    watch=lambda state: None,
 ) -> State:
     """One run of a batch; without a cluster, on this machine."""
     plan = Plan(settings, figures=figures)
@@ -67,7 +66,7 @@ def run(
             ClusterReader(settings, cluster, place.records, ledger.entry, **more) if cluster else Crew(settings, **more)
         )
         try:
-            state = Runner(plan, ledger, storage, reader, watch).run()
+            state = Runner(plan, ledger, storage, reader, lambda state: None).run()
         finally:
             reader.close()
         ledger.end_run(state.exit_code)

@@ -3,7 +3,8 @@
 SPEC is a JSON file: "engine" holds the settings of the FakeEngine; "faults" are lists [width, page, what, times]: the
 first so many times that the page with that number, of the document whose pages are so many points wide, is read,
 something happens (times 0: always). Page 0 is the opening of the document whose file has that name; the document
-"engine" is the engine. "read" names a file that gets a line for all of these, before anything happens.
+"engine" is the engine. "read" names a file that gets a line for all of these, before anything happens. With
+"side_by_side" pages are pulled in a thread of their own and read in others, as rapid and server do.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from ocrpress.document import Completion, Request
 from ocrpress.engines.fake import FakeEngine, describe
+from ocrpress.engines.side_by_side import SideBySide
 from ocrpress.errors import EngineError
 from ocrpress.jobs.reading import feed, worker
 
@@ -78,6 +81,15 @@ HARM: dict[str, Callable[[], None]] = {
 class Harmful(FakeEngine):
     """A FakeEngine that does to pages what the test chose."""
 
+    def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
+        if not SPEC.get("side_by_side"):
+            yield from super().read(requests)
+            return
+        pool = ThreadPoolExecutor(self.in_flight)
+        with SideBySide(requests, lambda request: pool.submit(self._answer, request), self.in_flight) as pages:
+            for future in pages:
+                yield future.result()
+
     def _answer(self, request: Request) -> Completion:
         what = harm(str(round(request.page.width)), request.page.number)
         if what == "answer_another":
@@ -103,9 +115,9 @@ def open_engine(name: str, options: object) -> FakeEngine:
     return Harmful(describe, **SPEC["engine"])
 
 
-def open_source(path, options, bench):
+def open_source(path, *more):
     harm(Path(path).stem, 0)
-    return OPEN_SOURCE(path, options, bench)
+    return OPEN_SOURCE(path, *more)
 
 
 SPEC = json.loads(Path(sys.argv[1]).read_text())

@@ -16,6 +16,7 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from checkpoints import small_model, write_tokenizer  # noqa: E402
+from test_flow import Book, Line  # noqa: E402
 
 from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
 from ocrpress.engines.base import EngineOptions  # noqa: E402
@@ -29,6 +30,7 @@ from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noq
 from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
 from ocrpress.errors import EngineError, OcrpressError, UsageError  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
+from ocrpress.pipeline import Options  # noqa: E402
 from ocrpress.views import make_views  # noqa: E402
 
 SIZES = {"tiny": (300, 400), "small": (400, 300), "base": (500, 700), "gundam": (700, 500), "large": (600, 800)}
@@ -299,3 +301,15 @@ def test_no_slots_are_refused_before_anything_is_loaded():
 def test_a_checkpoint_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(OcrpressError, match="no_such"):
         open_deepseek(EngineOptions(checkpoint=str(tmp_path / "no_such"), device="cpu"))
+
+
+def test_pages_are_answered_and_asked_for_again_though_no_other_ever_comes(model, tokenizer, card):
+    """As in a service: the supply of pages has no end. What noise the model writes is cut off, so it is rejected."""
+    engine = DeepseekEngine(model, tokenizer, card, slots=3)
+    options = Options(mode="tiny", max_tokens=3, retries=2, fallback="none")
+    with Line(engine) as line:
+        for pattern in ("p", "pp", "pbp"):
+            book = Book("a", pattern, options=options)
+            assert line.read(book) == {n: "blank" if kind == "b" else "failed" for n, kind in enumerate(pattern, 1)}
+            assert {len(page.attempts) for page in book.results.values() if page.status != "blank"} == {3}
+    engine.close()

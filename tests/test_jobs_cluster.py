@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -137,12 +138,15 @@ def test_pages_of_a_process_that_is_killed_are_read_by_another(tmp_path, ray_her
     log = tmp_path / "log"
     killed = []
 
-    def watch(state):
-        if state.pages >= 8 and not killed:
-            killed.append(readers()[0])
-            killed[0].kill()
+    def victim() -> int:
+        killed.append(readers()[0].pid)
+        return killed[0]
 
-    state = run(str(tmp_path / "in"), str(tmp_path / "out"), command=worker_command(log, 0.1), watch=watch)
+    # By what its engine has begun, not by what came back: that comes in bursts, and the last of them when all is read.
+    killer = threading.Thread(target=kill_when, args=(log, 8, victim))
+    killer.start()
+    state = run(str(tmp_path / "in"), str(tmp_path / "out"), command=worker_command(log, 0.2))
+    killer.join()
     assert (state.pages, state.failed, len(killed)) == (30, 0, 1)
     run(str(tmp_path / "in"), str(tmp_path / "alone"), cluster=None)
     assert outputs(str(tmp_path / "out")) == outputs(str(tmp_path / "alone"))

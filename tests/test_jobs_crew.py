@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import random
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from crewshop import BATCHED, WIDTHS, Given, Outcome, Shop, shop
+from pdfmaker import make_text_pdf
 from PIL import Image
 
 from ocrpress.document import PageImage
 from ocrpress.errors import EngineError, OutputError, UsageError
 from ocrpress.jobs.reading.crew import Crew
-from ocrpress.jobs.reading.order import Done, Refused
+from ocrpress.jobs.reading.order import Done, Order, Refused
 from ocrpress.jobs.reading.settings import Settings
 from ocrpress.output import write_bytes
 from ocrpress.pipeline import Options
@@ -150,6 +153,60 @@ def test_pages_may_come_as_pixels(shop: Shop) -> None:
         if result.status != "failed":
             assert (result.warnings, result.seconds["render"], result.height) == (("note",), 0.25, 2000)
             assert result.text.startswith(f"Page {order.page.number} is {order.document} by 2000 pixels")
+
+
+def test_orders_are_read_by_options_of_their_own(shop: Shop) -> None:
+    """Also what is read again after a loss, and what fails."""
+    shop.spec["engine"] = BATCHED
+    base = shop.add(3, options=Options(mode="base"))
+    shop.harm(base, 2, "leave")
+    coarse = shop.add_file("coarse.pdf", make_text_pdf(2), options=Options(mode="native", dpi=36.0))
+    locked = shop.add_file("locked.pdf", make_text_pdf(1, user="x"), options=Options(mode="native", password="x"))
+    plain, odd = shop.add(1), shop.add(1, options=Options(mode="tiny", dpi=1.0))
+    outcome = shop.run()
+    assert {page.mode for page in outcome.results[base].values()} == {"base"}
+    assert outcome.failed == {(base, 2): "crash"}
+    assert [page.text.split(",")[0] for _, page in sorted(outcome.results[coarse].items())] == [
+        f"Page {number} is 306 by 396 pixels" for number in (1, 2)
+    ]
+    assert outcome.results[locked][1].status == "ok"
+    assert outcome.results[plain][1].mode == "tiny"
+    assert list(outcome.refused) == [odd]
+    assert "1 dpi is out of range" in outcome.refused[odd].error
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_an_order_comes_out_of_its_message_as_it_went_in(seed: int) -> None:
+    draw = random.Random(seed)
+    given = {
+        "mode": draw.choice([None, "tiny", "gundam"]), "task": draw.choice(["markdown", "locate=ein Hünd\n=1"]),
+        "max_tokens": draw.choice([None, 7]), "retries": draw.randint(0, 9),
+        "temperatures": draw.choice([(), (0.1,), (0.2, 0.5, 1.9)]), "fallback": draw.choice(["none", "rapid"]),
+        "dpi": draw.choice([None, 72.5, 300]), "pages": draw.choice([None, "1-3,7-"]),
+        "password": draw.choice([None, "", "pä\x00ß\U0001f511"]), "renderer": draw.choice(["auto", "poppler"]),
+        "max_pixels": draw.randint(1, 10**9), "max_pages": draw.randint(1, 10**6), "max_tiles": draw.randint(2, 9),
+        "workers": draw.randint(0, 9), "page_seconds": draw.choice([0.25, 120.0, 1e9]),
+    }  # fmt: skip
+    assert {*given, "figures", "figures_base", "figures_prefix"} == {item.name for item in fields(Options)}
+    image = Image.frombytes("RGB", (3, 2), draw.randbytes(18))
+    page = PageImage(7, image, 2.5, 1.5, {"render": 0.25}, ("note",))
+    order = Order(
+        draw.randint(0, 10**12), "/a b/ü\n.pdf", "ü", draw.choice([None, "1-3, 7"]),
+        draw.choice([None, ("/figures", "f")]), draw.choice([None, page]), draw.choice([None, Options(**given)]),
+    )  # fmt: skip
+    message, pixels = order.as_message()
+    back = Order.of_message(json.loads(json.dumps(message)), pixels)
+    assert replace(back, page=None) == replace(order, page=None)
+    assert (back.page is None) == (order.page is None)
+    if order.page and back.page:
+        assert replace(back.page, image=image) == order.page
+        assert back.page.image.tobytes() == image.tobytes()
+
+
+def test_options_that_only_a_process_of_its_own_can_have_are_left_out(tmp_path: Path) -> None:
+    order = Order(1, "/a", "a", options=Options(mode="tiny", figures=tmp_path, figures_prefix="f"))
+    back = Order.of_message(json.loads(json.dumps(order.as_message()[0])), b"")
+    assert back.options == Options(mode="tiny")
 
 
 def test_an_engine_that_cannot_be_opened_is_an_error_at_once(shop: Shop) -> None:

@@ -75,13 +75,11 @@ def test_a_thousand_documents_of_one_page_come_in_bounded_memory(shop: Shop) -> 
 
 
 def test_a_slow_supply_does_not_hold_back_results(shop: Shop) -> None:
-    """The engine takes five pages at a time; they come one by one, too slowly for it."""
-    shop.spec["engine"] = BATCHED
     for _ in range(3):
         shop.add()
     crew = shop.open()
     crew.open()
-    events = crew.read(Given(list(shop.documents), pause=4.0))
+    events = crew.read(Given(list(shop.documents), pause=2.0))
     done = [time.monotonic() for event in events if isinstance(event, Done)]
     assert len(done) == 3
     assert all(later - earlier > 1 for earlier, later in itertools.pairwise(done))

@@ -20,8 +20,8 @@ from ocrpress.errors import EngineError, InputError, PasswordError
 from ocrpress.jobs.reading.feed import Desk, Feed
 from ocrpress.jobs.reading.order import Order
 from ocrpress.pipeline import Options, options_for
-from ocrpress.pipeline.case import Finisher
-from ocrpress.pipeline.flow import Flow, Origin
+from ocrpress.pipeline.case import Finisher, Origin
+from ocrpress.pipeline.flow import NUDGED, Flow, Leaf
 from ocrpress.sources.bench import Bench
 
 PATIENCE = 20.0  # seconds; what takes longer hangs
@@ -88,11 +88,11 @@ class Room:
         self.options = options_for(Options(mode="base", workers=self.workers), self.engine)
         self.changed = threading.Condition()
         self.finish = Finisher("fake", "base", "markdown", None)
-        self.feed = Feed(self.options.of_source(), lambda order: self.finish, self.say, self.failed.append)
+        self.feed = Feed(self.options, lambda order, options: self.finish, self.say, self.failed.append)
         if not self.use_files:
             self.monkeypatch.setattr("ocrpress.jobs.reading.feed.open_source", self.open)
 
-    def open(self, path: str, options: object, bench: Bench) -> Played:
+    def open(self, path: str, options: object, bench: Bench, name: str) -> Played:
         source = self.sources[path]
         if isinstance(source, Exception):
             raise source
@@ -123,7 +123,7 @@ class Room:
             try:
                 while True:
                     self.feed.wait()
-                    for _ in Flow(self.engine, self.options, self.feed.pull, self.deliver).steps():
+                    for _ in Flow(self.engine, self.options.fallback, self.feed.pull, self.deliver).steps():
                         pass
             except BaseException as error:
                 self.failed.append(error)
@@ -139,10 +139,14 @@ class Room:
         return {message["closed"] for message in self.said if "closed" in message}
 
     def finish_all(self) -> None:
+        self.finish_all_but(unopened=set())
+
+    def finish_all_but(self, unopened: set[int]) -> None:
         self.feed.end()
         self.wait(lambda: len(self.closed()) == len(self.sources))
         assert not self.failed
-        assert all(source.closed for source in self.sources.values() if isinstance(source, Played))
+        for document, source in self.sources.items():
+            assert not isinstance(source, Played) or bool(source.closed) == (int(document) not in unopened)
 
 
 @pytest.fixture
@@ -389,6 +393,149 @@ def test_whenever_orders_and_ends_come_all_pages_are_read_once(room: Callable[..
     here.finish_all()
     places = [(document, result.number) for document, result in here.done]
     assert len(set(places)) == len(places) == sum(map(len, patterns))
+
+
+def pulled(here: Room) -> Leaf:
+    leaf = here.feed.pull()
+    assert isinstance(leaf, Leaf)
+    return leaf
+
+
+def test_a_nudge_ends_the_waiting_once(room: Callable[..., Room]) -> None:
+    here = room()
+    got: list[object] = []
+    for early in (True, False):
+        thread = threading.Thread(target=lambda: got.append(here.feed.pull()))
+        if early:
+            here.feed.nudge()
+            here.feed.nudge()
+        thread.start()
+        if not early:
+            time.sleep(0.02)
+            here.feed.nudge()
+        thread.join(PATIENCE)
+        assert got.pop() is NUDGED
+    here.add("p")
+    assert pulled(here).page.number == 1
+
+
+def test_documents_are_opened_and_read_as_their_orders_say(room: Callable[..., Room]) -> None:
+    here, opened = room(), []
+    here.monkeypatch.setattr(
+        "ocrpress.jobs.reading.feed.open_source",
+        lambda path, options, bench, *name: opened.append(options) or Played("p"),
+    )
+    special = Options(mode="tiny", dpi=50.0, password="x", max_tiles=3, workers=7, page_seconds=3.0, max_pages=5)
+    here.feed.add(Order(1, "1", "", pages="2-3", options=special))
+    here.feed.add(Order(2, "2", "", pages="4"))
+    leaves = [pulled(here), pulled(here)]
+    assert [leaf.origin.options for leaf in leaves] == [special, here.options]
+    first, second = opened
+    assert (first.mode, first.dpi, first.password, first.max_tiles) == ("tiny", 50.0, "x", 3)
+    assert (first.page_seconds, first.max_pages) == (3.0, 5)
+    assert (second.mode, second.dpi, second.password) == ("base", None, None)
+    assert [(each.pages, each.workers) for each in opened] == [("2-3", 1), ("4", 1)]
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        (Options(mode="bass"), "did you mean 'base'"),
+        (Options(mode="tiny", dpi=5.0), "5 dpi is out of range"),
+        (Options(mode="tiny", renderer="popler"), "did you mean 'poppler'"),
+        (Options(mode="tiny", max_tiles=1), "1"),
+    ],
+    ids=str,
+)
+def test_options_that_make_no_sense_cost_their_own_document_only(
+    room: Callable[..., Room], tmp_path: Path, options: Options, error: str
+) -> None:
+    here = room(use_files=True)
+    path = tmp_path / "one.pdf"
+    path.write_bytes(make_text_pdf(1))
+    here.read_on()
+    here.feed.add(Order(1, str(path), "", options=options))
+    here.feed.add(Order(2, str(path), ""))
+    here.wait(lambda: len(here.closed()) == 2)
+    assert [(document, page.status) for document, page in here.done] == [(2, "ok")]
+    (refused,) = (message for message in here.said if "refused" in message)
+    assert refused["refused"] == 1
+    assert error in refused["error"]
+    assert not here.failed
+
+
+def test_of_a_document_that_is_dropped_no_more_is_drawn(room: Callable[..., Room]) -> None:
+    here = room()
+    first, waiting = here.add("p" * 50), here.add("pp")
+    assert first
+    assert waiting
+    here.wait(lambda: first.drawn == 2)  # one waits, one is in hand
+    here.feed.drop(2)
+    here.feed.drop(1)
+    here.feed.drop(7)
+    here.read_on()
+    here.finish_all_but(unopened={2})
+    assert [(document, page.number) for document, page in here.done] == [(1, 1), (1, 2)]
+    assert (first.drawn, waiting.drawn) == (2, 0)
+    assert not any(message in here.said for message in ({"drawing": [2, 0]}, {"refused": 1}))
+
+
+def test_a_document_that_is_dropped_while_it_is_opened_is_not_drawn(room: Callable[..., Room]) -> None:
+    here = room()
+    opening, go_on = threading.Event(), threading.Event()
+
+    def slowly(path: str, *more: object) -> Played:
+        opening.set()
+        assert go_on.wait(PATIENCE)
+        return here.sources[path]  # type: ignore[return-value]
+
+    here.monkeypatch.setattr("ocrpress.jobs.reading.feed.open_source", slowly)
+    source = here.add("ppp")
+    assert opening.wait(PATIENCE)
+    here.feed.drop(1)
+    go_on.set()
+    here.finish_all()
+    assert source
+    assert source.drawn == 0
+    assert not here.done
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whatever_is_dropped_when_every_document_is_closed_once_and_others_are_read_whole(
+    room: Callable[..., Room], seed: int
+) -> None:
+    draw = random.Random(seed)
+    here = room(workers=draw.randint(1, 4), engine=FakeEngine(in_flight=draw.randint(1, 3)))
+    here.read_on()
+    patterns = ["".join(draw.choices("pppbue", k=draw.randint(1, 30))) for _ in range(25)]
+    dropped: dict[int, int] = {}
+    for document, pattern in enumerate(patterns, 1):
+        here.add(pattern, delay=draw.choice([0, 0.001]))
+        if draw.random() < 0.4:
+            gone = draw.randint(max(1, document - 6), document)
+            if gone not in dropped:
+                here.feed.drop(gone)
+                source = here.sources[str(gone)]
+                assert isinstance(source, Played)
+                dropped[gone] = source.drawn
+        if draw.random() < 0.3:
+            time.sleep(draw.random() / 50)
+    here.feed.end()
+    here.wait(lambda: len(here.closed()) == len(patterns))
+    closed = [message["closed"] for message in here.said if "closed" in message]
+    assert len(closed) == len(patterns)
+    assert not here.failed
+    for document, pattern in enumerate(patterns, 1):
+        source = here.sources[str(document)]
+        assert isinstance(source, Played)
+        whole = pattern.partition("e")[0]
+        came = sorted(page.number for number, page in here.done if number == document)
+        assert came == list(range(1, len(came) + 1))
+        if document in dropped:
+            assert source.drawn <= dropped[document] + 1  # the one that was being drawn
+            assert source.drawn == len(came)
+        else:
+            assert len(came) == len(whole)
 
 
 def ahead(requests: Iterable[Request]) -> Iterator[Request]:

@@ -239,6 +239,27 @@ def test_a_document_whose_contents_are_gone_is_read_again_as_a_whole(tmp_path):
         assert ledger.left(document) == [1, 2]
 
 
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_document_that_is_removed_leaves_nothing_and_takes_no_more_pages(tmp_path, committed):
+    with open_ledger(tmp_path) as ledger:
+        kept, document = begin(ledger, "kept", 2), begin(ledger, "gone", 2, output="")
+        for each in (kept, document):
+            ledger.add_page(each, page(1))
+        if committed:
+            ledger.commit()
+        ledger.remove(document)
+        ledger.remove(document)
+        assert not ledger.add_page(document, page(2))
+        assert (ledger.find("gone"), ledger.left(kept)) == (None, [2])
+        again = begin(ledger, "gone", 2, output="")
+        assert again > document
+        assert ledger.left(again) == [1, 2]
+        ledger.remove(again)
+    with open_ledger(tmp_path) as ledger:
+        assert ledger.rows("SELECT document, number FROM pages") == [(kept, 1)]
+        assert [entry.name for entry in ledger.entries()] == ["kept"]
+
+
 def test_only_complete_documents_are_finished(tmp_path):
     with open_ledger(tmp_path) as ledger:
         document = begin(ledger, pages=2)

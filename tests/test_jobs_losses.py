@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from types import SimpleNamespace
 
 import pytest
 
 from ocrpress.document import Attempt, PageResult
+from ocrpress.engines.base import Capabilities
 from ocrpress.errors import EngineError
 from ocrpress.jobs.ledger import codec
 from ocrpress.jobs.reading import crew
 from ocrpress.jobs.reading.crew import Crew
-from ocrpress.jobs.reading.held import OPENING
+from ocrpress.jobs.reading.held import OPENING, Held
 from ocrpress.jobs.reading.losses import BROKEN, CRASH, MANY, Losses
-from ocrpress.jobs.reading.order import Done, Opened, Order, Refused
+from ocrpress.jobs.reading.order import Done, Opened, Order, Refused, Tick
 from ocrpress.jobs.reading.settings import Settings
 from ocrpress.sources.pages import parse_ranges, select_pages
 
@@ -39,6 +41,7 @@ class World:
     processes: int = 0
     tried: Counter[tuple[int, int]] = field(default_factory=Counter)
     refusing: dict[int, int] = field(default_factory=dict)  # documents that end after so many pages
+    dropped: set[int] = field(default_factory=set)
 
 
 class Played:
@@ -55,21 +58,21 @@ class Played:
         self.unsettled: Counter[int] = Counter()
         self.drawn: list[tuple[int, int]] = []
         self.engine: list[tuple[int, int]] = []
-        self.over = self.hangs = False
+        self.hangs = False
 
     def say(self, message: dict[str, object], data: bytes = b"") -> None:
         self.said.append((message, data))
 
     def send(self, message, data=b"") -> None:
         if "settings" in message:
-            self.say({"ready": self.world.in_flight, "engine": "fake", "mode": "base"})
+            ready = asdict(Capabilities(("base",), in_flight=self.world.in_flight))
+            self.say({"ready": ready, "engine": "fake", "mode": "base"})
         elif "order" in message:
             self.waiting.append(Order.of_message(message["order"], data))
-            self.over = False
-        else:
-            self.over = True
+        elif "drop" in message:
+            self.drop(message["drop"])
 
-    def hear(self, seconds: float):
+    def hear(self, seconds: float, bell: object = None):
         self.world.now += 0.001
         for _ in range(self.world.draw.randint(1, 6)):
             if not (self.ended or self.hangs):
@@ -87,8 +90,7 @@ class Played:
             can.append(self.draw_one)
         if self.drawn and len(self.engine) < self.world.in_flight:
             can.append(self.begin_one)
-        idle = not (self.drawn or self.open or self.waiting) and self.over
-        if self.engine and (len(self.engine) == self.world.in_flight or idle):
+        if self.engine:
             can.append(self.answer_one)
         if can:
             self.world.draw.choice(can)()
@@ -103,6 +105,16 @@ class Played:
         self.say({"opened": document, "numbers": numbers})
         self.open[document] = [*numbers]
         self.unsettled[document] = 1
+
+    def drop(self, document: int) -> None:
+        """Of a document that is not open nothing is said but that it is closed."""
+        if document in self.open:
+            self.open[document] = []
+            del self.open[document]
+            self.settle(document)
+        for order in [order for order in self.waiting if order.document == document]:
+            self.waiting.remove(order)
+            self.say({"closed": document})
 
     def draw_one(self) -> None:
         document = self.world.draw.choice([document for document, pages in self.open.items() if pages])
@@ -161,36 +173,51 @@ class Played:
 
 
 class Supply:
-    """`Orders`, some of which are not there yet when they are asked for."""
+    """`Orders`, some of which are not there yet when they are asked for; endless ones say never that they are."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, endless: bool = False) -> None:
         self.draw, self.orders = world.draw, [Order(document, "", "") for document in world.documents]
+        self.endless = endless
 
     def take(self):
         return self.orders.pop(0) if self.orders and self.draw.random() < 0.7 else None
 
     @property
     def exhausted(self):
-        return not self.orders
+        return not self.orders and not self.endless
 
 
 @pytest.fixture
 def play(monkeypatch: pytest.MonkeyPatch):
-    def play(world: World, tries: int = 2):
-        """Read; every page comes once, and every document is settled."""
+    def play(world: World, tries: int = 2, drops: float = 0.0, endless: bool = False):
+        """Read; every page comes once, and every document is settled.
+
+        Args:
+            drops: how likely a document is dropped at a tick.
+            endless: orders may always be to come, as in a service, which is then not read to its end.
+        """
 
         def sleep(seconds: float) -> None:
             world.now += seconds
 
         monkeypatch.setattr(crew, "Link", lambda command, log: Played(world))
-        monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda: world.now, sleep=sleep))
-        reader = Crew(Settings("fake", page_limit=5.0, tries=tries))
+        monkeypatch.setattr(crew, "time", SimpleNamespace(monotonic=lambda: world.now))
+        monkeypatch.setattr(crew, "Bell", lambda: SimpleNamespace(wait=sleep, heard=lambda: False))
+        patience = 1.0 if endless else math.inf
+        reader = Crew(Settings("fake", page_limit=5.0, tries=tries), patience=patience)
         opened: dict[int, set[int]] = {}
         results: dict[tuple[int, int], str] = {}
         refused: dict[int, str] = {}
-        for count, event in enumerate(reader.read(Supply(world))):
+        supply = Supply(world, endless)
+        for count, event in enumerate(reader.read(supply)):
             assert count < 100_000
-            if isinstance(event, Opened):
+            if isinstance(event, Tick):
+                if endless and not supply.orders and not reader._stock:
+                    break
+                if world.draw.random() < drops:
+                    world.dropped.add(world.draw.choice(list(world.documents)))
+                    reader.drop(list(world.dropped)[-1])
+            elif isinstance(event, Opened):
                 assert event.document not in opened
                 opened[event.document] = set(event.numbers)
             elif isinstance(event, Done):
@@ -236,6 +263,42 @@ def test_whatever_is_lost_every_page_comes_once_and_only_the_guilty_are_failed(p
     assert set(refused) == unopened
     assert {place for place, status in results.items() if status == "failed"} == guilty
     assert all(world.tried[place] <= tries + 1 for place in guilty)
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_in_a_service_documents_may_be_dropped_and_none_waits_for_a_page_of_another(play, seed: int) -> None:
+    """Whatever is dropped when, the others lose nothing; and doubtful pages are judged though nothing more comes."""
+    draw = random.Random(seed)
+    world = World(
+        draw, {document: draw.randint(1, 9) for document in range(1, draw.randint(2, 14))},
+        in_flight=draw.randint(1, 6), side_by_side=draw.randint(1, 3),
+    )  # fmt: skip
+    world.documents[99] = 3
+    for document, pages in world.documents.items():
+        for page in range(pages + 1):
+            if document != 99 and draw.random() < draw.choice([0.02, 0.15]):
+                world.harm[document, page] = (draw.choice(["crash", "hang"]), ALWAYS)
+    if draw.random() < 0.3:
+        world.harm[1, 1] = ("give up", ALWAYS)
+    results, refused = play(world, 2, drops=0.3, endless=True)
+    kept = set(world.documents) - world.dropped
+    unopened = {document for document, page in world.harm if page == 0}
+    guilty = {place for place in world.harm if place[1] and place[0] not in unopened}
+    assert set(refused) & kept == unopened & kept
+    failed = {place for place, status in results.items() if status == "failed"}
+    assert {place for place in failed if place[0] in kept} == {place for place in guilty if place[0] in kept}
+    assert failed <= guilty
+    assert all(world.tried[place] <= 3 for place in guilty)
+
+
+def test_a_page_that_made_the_engine_give_up_is_judged_soon_where_orders_never_end(play) -> None:
+    world = World(random.Random(1), {1: 1, 2: 2}, harm={(2, 1): ("give up", ALWAYS)}, in_flight=1, side_by_side=1)
+    results, _ = play(world, endless=True)
+    assert results == {(1, 1): "ok", (2, 1): "failed", (2, 2): "ok"}
+    alone = World(random.Random(1), {1: 1}, harm={(1, 1): ("give up", ALWAYS)})
+    with pytest.raises(EngineError, match="does not run: the accelerator is gone"):
+        play(alone, endless=True)
+    assert alone.now < 10
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -312,3 +375,12 @@ def test_what_was_read_in_between_counts_for_the_engine() -> None:
     for _ in range(3):
         losses.lost((), CRASH)
     assert losses.hopeless
+
+
+def test_a_document_was_open_if_an_earlier_process_opened_it_and_this_one_has_not_yet():
+    order = Order(1, "a.pdf", "a")
+    assert not Held(order).was_open
+    assert not Held(order, left={7}, given={7}).was_open
+    again = Held(order, left={7}, given={7})
+    again.forget()
+    assert again.was_open

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from rapidfuzz.distance import Levenshtein
+from test_flow import Book, Line
 
 from ocrpress.document import Completion, PageImage, Request
 from ocrpress.engines.rapid import RapidEngine, models
@@ -185,3 +186,11 @@ def test_nothing_needs_opencv_and_nothing_reports_home(tmp_path: Path) -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_pages_are_answered_though_no_other_ever_comes(engine: RapidEngine) -> None:
+    """As in a service: the supply of pages has no end."""
+    options = Options(mode="native")
+    with Line(engine) as line:
+        for pattern in ("p", "ppp", "bp"):
+            assert sorted(line.read(Book("a", pattern, options=options))) == list(range(1, len(pattern) + 1))

@@ -7,6 +7,7 @@ import os
 import sys
 import tempfile
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -177,3 +178,15 @@ def test_the_password_does_not_show(tmp_path: Path) -> None:
     with pytest.raises(PasswordError) as caught:
         open_source(path, SourceOptions(password="not-the-one"))
     assert "not-the-one" not in str(caught.value)
+
+
+def test_errors_tell_of_a_file_by_the_name_that_it_is_given(tmp_path):
+    whole, cut = tmp_path / "7f3a.part", tmp_path / "91bc.part"
+    Image.new("RGB", (300, 200), "white").save(whole, "PNG")
+    cut.write_bytes(whole.read_bytes()[:-100])
+    with closing(open_source(cut, name="scans/letter.png")) as source:
+        (page,) = source.pages()
+    assert page.error.startswith("letter.png cannot be decoded")
+    cut.write_bytes(b"")
+    with pytest.raises(InputError, match=r"^scans/letter[.]png is empty"):
+        open_source(cut, name="scans/letter.png")

@@ -8,10 +8,15 @@ from conftest import ROOT
 
 ROOMS = [
     {"errors"}, {"modes", "inline"}, {"document", "output"}, {"views", "typeset"}, {"sources"}, {"engines"},
-    {"layout", "quality", "figures"}, {"writers"}, {"pipeline"}, {"jobs", "measure"}, {"server", "cli"},
+    {"layout", "quality", "figures"}, {"writers"}, {"pipeline"}, {"jobs", "measure"}, {"server"}, {"cli"},
     {"__main__"},
 ]  # fmt: skip
 RANK = {room: rank for rank, rooms in enumerate(ROOMS) for room in rooms}
+SERVER = [
+    {"settings", "errors", "service"}, {"desk"}, {"door"}, {"intake"}, {"answers"}, {"jobs", "chat", "page"}, {"app"},
+    {"run"},
+]  # fmt: skip
+SERVER_RANK = {room: rank for rank, rooms in enumerate(SERVER) for room in rooms}
 EDGE = {"cli", "server"}
 # The environment that a worker process inherits is handed on, not read; Ray is told some things by no other way.
 MAY_HAND_ON_THE_ENVIRONMENT = {"sources/pool.py", "jobs/cluster/joining.py"}
@@ -41,6 +46,18 @@ def test_an_import_goes_left_only():
         for other in imports(tree)
         if other != room and RANK[other] >= RANK[room]
     ]
+    assert wrong == []
+
+
+def test_within_the_server_too():
+    wrong = []
+    for path, room, tree in modules():
+        inner = path.parts[1].removesuffix(".py") if room == "server" else "__init__"
+        for node in ast.walk(tree) if inner not in {"__init__", "service"} else ():  # `service` names types only
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("ocrpress.server."):
+                other = node.module.split(".")[2]
+                if other != inner and SERVER_RANK[other] >= SERVER_RANK[inner]:
+                    wrong.append(f"{path} imports {node.module}")
     assert wrong == []
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ocrpress.cli.choose import choose_engine
 from ocrpress.cli.options import MODEL_GROUP
 from ocrpress.cli.parser import add_debug
-from ocrpress.cli.reading import add_reading, add_rejection, reading_options, writing_options
+from ocrpress.cli.reading import add_reading, add_rejection, reading_options, render_workers, writing_options
 from ocrpress.jobs.plan import SHARDED
 from ocrpress.jobs.reading.settings import PAGE_LIMITS, Settings
 from ocrpress.writers import FORMATS
@@ -46,7 +45,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
     add("--format", metavar="F", default=FORMATS[0], help=f"{formats} (default: {FORMATS[0]}); the last two are"
         " datasets, many documents a file")  # fmt: skip
     add("--figures", action="store_true", default=False, help="crop figures into a folder beside each output")
-    add("--workers", type=int, metavar="N", help=f"documents rendered side by side (default here: {_workers()})")
+    add("--workers", type=int, metavar="N", help=f"documents rendered side by side (default here: {render_workers()})")
     _add_running(parser.add_argument_group("how it runs").add_argument)
     _add_cluster(parser.add_argument_group("many machines (pip install 'ocrpress[cluster]')").add_argument)
     add_rejection(parser.add_argument_group(MODEL_GROUP).add_argument)
@@ -109,7 +108,7 @@ def _plan(args: argparse.Namespace, choice: Choice) -> Plan:
 
     instead: dict[str, Any] = {"figures": None}
     if not hasattr(args, "workers"):
-        instead["workers"] = _workers()
+        instead["workers"] = render_workers()
     options = reading_options(args, choice.name, **instead)
     running = {"page_limit": "page_limit", "page_tries": "tries"}
     given = {name: getattr(args, option) for option, name in running.items() if hasattr(args, option)}
@@ -155,8 +154,3 @@ def _listed(name: str | None, null: bool) -> Iterator[Iterator[str] | None]:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"the list {name} cannot be read ({why})", "check the path") from error
         yield read_list(stream, null)
-
-
-def _workers() -> int:
-    """One a core: they wait most of the time, for the engine or for the next document."""
-    return max(2, min(8, os.cpu_count() or 2))

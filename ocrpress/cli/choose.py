@@ -73,9 +73,11 @@ def choose_engines(names: Sequence[str], given: Mapping[str, Any]) -> list[Choic
 
 def _choose(checkpoint: str | None) -> tuple[str, str]:
     """The best engine that can run here, and why. torch is imported only if there is a checkpoint to run on it."""
-    from ocrpress.engines.cards import DEFAULT_CHECKPOINT
+    from ocrpress.engines.cards import DEFAULT_CHECKPOINT, cards
     from ocrpress.engines.deepseek.checkpoint import is_present
 
+    if checkpoint in cards() and cards()[checkpoint].weights_here:
+        return "deepseek", f"the checkpoint {checkpoint} comes with ocrpress, and is small enough for any machine"
     name = checkpoint or DEFAULT_CHECKPOINT
     if not is_present(name):
         return DEFAULT_ENGINE, f"it runs on the CPU, offline; the checkpoint {name} for deepseek is not on this machine"

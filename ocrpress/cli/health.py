@@ -78,20 +78,10 @@ def examine() -> Health:
     )
 
 
-class _UnreadyError(Exception):
-    """The engine cannot run, and there is more to say than why."""
-
-    def __init__(self, notes: tuple[str, ...]) -> None:
-        super().__init__(*notes)
-        self.notes = notes
-
-
 def _engine(name: str, about: str) -> EngineHealth:
     try:
         notes = CHECKS[name]() if name in CHECKS else ()
         return EngineHealth(name, about, True, notes)
-    except _UnreadyError as unready:
-        return EngineHealth(name, about, False, unready.notes)
     except EngineError as error:
         return EngineHealth(name, about, False, (str(error),))
     except ImportError as error:
@@ -117,7 +107,7 @@ def _check_rapid() -> tuple[str, ...]:
 
 
 def _check_deepseek() -> tuple[str, ...]:
-    """Packages, devices and checkpoints. Raises EngineError or _UnreadyError if it cannot run."""
+    """Packages, devices and checkpoints. Raises EngineError if it cannot run."""
     from ocrpress.engines.cards import DEFAULT_CHECKPOINT, cards
     from ocrpress.engines.deepseek.checkpoint import is_present
 
@@ -131,9 +121,8 @@ def _check_deepseek() -> tuple[str, ...]:
         )
     present = [name for name in cards() if is_present(name)]
     notes = (", ".join(f"{name} {version}" for name, version in versions.items()), f"devices: {_devices()}")
-    if not present:
-        raise _UnreadyError((*notes, f"no checkpoint is on this machine: run: ocrpress pull {DEFAULT_CHECKPOINT}"))
-    return (*notes, f"checkpoints: {', '.join(present)}")
+    more = () if DEFAULT_CHECKPOINT in present else (f"the published one: ocrpress pull {DEFAULT_CHECKPOINT}",)
+    return (*notes, "; ".join((f"checkpoints: {', '.join(present)}", *more)))
 
 
 def _has_architecture() -> bool:

@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "convert": "turn documents into Markdown, JSON or plain text",
     "batch": "turn folders of documents into a folder of results; goes on where it stopped",
     "status": "show how far a batch is, how fast, and what failed",
+    "serve": "read documents for others: an HTTP API, and a page to drop documents on",
     "render": "typeset text into page images, and count its tokens",
     "curve": "measure how much text survives at how many vision tokens",
     "modes": "show the resolution modes, and what each would cost a document",

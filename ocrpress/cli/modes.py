@@ -11,8 +11,8 @@ from ocrpress.modes import DEFAULT_MAX_TILES, MODES, NATIVE, PIXELS_PER_TOKEN, M
 if TYPE_CHECKING:
     import argparse
 
-    from ocrpress.cli.costs import Costs
     from ocrpress.cli.parser import Parser
+    from ocrpress.measure.mode_costs import Costs
 
 
 def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> None:
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
         write_stdout(_json({"modes": [_as_object(mode, args.max_tiles) for mode in modes]}) if args.json else _table())
         return 0
 
-    from ocrpress.cli.costs import count
+    from ocrpress.measure.mode_costs import count
 
     costs = count(args.file, args.max_tiles, args.pages, args.password)
     write_stdout(_json(costs.as_object()) if args.json else _cost_table(costs))

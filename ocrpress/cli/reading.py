@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -73,3 +74,8 @@ def reading_options(args: Namespace, engine: str, **instead: Any) -> Options:
     if options.pages is not None:
         parse_ranges(options.pages)
     return options
+
+
+def render_workers() -> int:
+    """Documents that are rendered side by side: one a core, for they wait most of the time."""
+    return max(2, min(8, os.cpu_count() or 2))

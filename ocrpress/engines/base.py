@@ -71,7 +71,11 @@ class Engine(Protocol):
         ...
 
     def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
-        """Answer every request, in any order; takes at most `capabilities.in_flight` requests ahead of its answers."""
+        """Answer every request, in any order; takes at most `capabilities.in_flight` requests ahead of its answers.
+
+        Requests may be long in coming: an engine must not keep an answer back until it has the next one (see
+        `side_by_side`), or who serves with it will wait.
+        """
         ...
 
     def close(self) -> None:

@@ -178,7 +178,7 @@ class Runner:
                 self._fail(event.document, "it was there a moment ago and is gone", "vanished")
             elif not self._begun_again(entry):
                 # Wherever it is shown, the name stands beside it.
-                why = event.error.removeprefix(f"{entry.path} ")
+                why = event.error.removeprefix(f"{entry.name} ")
                 self._fail(event.document, event.error if why == event.error else f"it {why}", event.cause)
 
     def _begun_again(self, entry: Entry) -> bool:

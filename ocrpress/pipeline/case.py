@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from ocrpress.document import Attempt, Block, Completion, PageImage, PageResult, Request, UnreadablePage
 from ocrpress.layout import build_blocks, markup_blocks, text_blocks
@@ -13,9 +13,27 @@ from ocrpress.quality.verdict import visible_letters
 
 if TYPE_CHECKING:
     from ocrpress.figures import FigureWriter
-    from ocrpress.pipeline.flow import Origin
+    from ocrpress.pipeline.options import Options
     from ocrpress.quality.ladder import Rung
     from ocrpress.quality.verdict import Verdict
+
+
+class Origin(Protocol):
+    """The document that a page is of."""
+
+    @property
+    def options(self) -> Options:
+        """How it is read; `mode` is one that the engine reads."""
+        ...
+
+    @property
+    def finish(self) -> Finisher:
+        """Makes the document's PageResults."""
+        ...
+
+    def redraw(self, number: int, mode: str) -> PageImage | None:
+        """A page drawn once more, as another mode would see it; None if no other pixels are to be had of it."""
+        ...
 
 
 @dataclass
@@ -47,10 +65,11 @@ class Case:
     def __post_init__(self) -> None:
         self.seconds |= self.page.seconds
 
-    def request(self, task: str, max_tiles: int) -> Request:
+    def request(self) -> Request:
         """What an engine is asked."""
-        attempt = len(self.attempts) + 1
-        return Request(self.key, self.page, self.rung.mode, task, max_tiles, attempt, self.rung.decoding)
+        attempt, options = len(self.attempts) + 1, self.origin.options
+        rung = self.rung
+        return Request(self.key, self.page, rung.mode, options.task, options.max_tiles, attempt, rung.decoding)
 
     def redrawn(self, page: PageImage) -> None:
         """The page has other pixels from now on."""

@@ -4,8 +4,10 @@
                    ▲                                     │                                      ▲
                    └───────────── _again ◀── next rung ◀─┴──▶ none left ──▶ substitute ─────────┘
 
-An engine may ask for requests in a thread of its own: there pages are pulled, and those without ink delivered.
-Everything else happens in the thread of the caller. Knows nothing of files, nor of the order of pages.
+Every document has options of its own. `pull` may wait for ever; it is nudged when pages wait here. An engine may ask
+for requests in a thread of its own: there pages are pulled, and those without ink delivered; after a nudge also those
+that the substitute has read. Everything else happens in the thread of the caller. Knows nothing of files, nor of the
+order of pages.
 """
 
 from __future__ import annotations
@@ -15,13 +17,15 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import closing
 from dataclasses import dataclass
+from enum import Enum
 from itertools import count
-from typing import TYPE_CHECKING, Protocol
+from threading import Lock
+from typing import TYPE_CHECKING, Final, Literal
 
 from ocrpress.document import Completion, PageImage, PageResult, Request, UnreadablePage
 from ocrpress.errors import EngineError, OutputError
 from ocrpress.modes import NATIVE
-from ocrpress.pipeline.case import Case, Finisher
+from ocrpress.pipeline.case import Case, Origin
 from ocrpress.pipeline.substitute import Substitute
 from ocrpress.quality.ink import has_ink
 from ocrpress.quality.ladder import NO_FALLBACK, first_rung, next_rung
@@ -30,22 +34,8 @@ from ocrpress.quality.verdict import READING_TASKS, Verdict, judge
 if TYPE_CHECKING:
     from ocrpress.document import Fault
     from ocrpress.engines.base import Engine
-    from ocrpress.pipeline.options import Options
 
 MOST_SUBSTITUTED = 2  # pages that wait for the substitute; then the caller waits, so that memory stays bounded
-
-
-class Origin(Protocol):
-    """The document that a page is of."""
-
-    @property
-    def finish(self) -> Finisher:
-        """Makes the document's PageResults."""
-        ...
-
-    def redraw(self, number: int, mode: str) -> PageImage | None:
-        """A page drawn once more, as another mode would see it; None if no other pixels are to be had of it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -56,36 +46,46 @@ class Leaf:
     page: PageImage | UnreadablePage
 
 
+class _Nudge(Enum):
+    NUDGED = 1
+
+
+NUDGED: Final = _Nudge.NUDGED  # what `pull` gives once after every nudge: there may be no page, but it is not the end
+Pulled = Leaf | Literal[_Nudge.NUDGED] | None
+
+
 class Flow:
     """Pages being read.
 
     Args:
-        options: `mode` is one that the engine reads.
+        fallback: name of the engine of last resort, NO_FALLBACK for none; a document may do without it.
         pull: the next page, None when there are no more; called in one thread at a time, it may wait.
         deliver: takes every page's result, once, in any order; called in the thread of `pull` and in that of `steps`.
-        substitute: the engine of last resort, shared (then you close it); None opens `options.fallback` for this flow.
+        substitute: the engine of last resort, shared (then you close it); None opens `fallback` for this flow.
         salvage: when the engine gives up, deliver the pages that it holds of which something was read before.
+        nudge: makes a `pull` that waits give NUDGED, or the next one; called in any thread. Only who waits needs it.
     """
 
     def __init__(
         self,
         engine: Engine,
-        options: Options,
-        pull: Callable[[], Leaf | None],
+        fallback: str,
+        pull: Callable[[], Pulled],
         deliver: Callable[[Origin, PageResult], object],
         substitute: Substitute | None = None,
         *,
         salvage: bool = True,
+        nudge: Callable[[], object] = lambda: None,
     ) -> None:
-        self.engine, self.options = engine, options
-        self.mode: str = options.mode or engine.capabilities.modes[0]
-        self._pull, self._deliver, self._salvage = pull, deliver, salvage
-        self._own_substitute = substitute is None and self._may_be_substituted
-        self._substitute = Substitute(options.fallback) if self._own_substitute else substitute
+        self.engine = engine
+        self._pull, self._deliver, self._salvage, self._nudge = pull, deliver, salvage, nudge
+        self._own_substitute = substitute is None and engine.capabilities.decoding and fallback != NO_FALLBACK
+        self._substitute = Substitute(fallback) if self._own_substitute else substitute
         self._keys = count(1)
         self._cases: dict[int, Case] = {}  # pages that the engine has or will have again
         self._again: deque[Case] = deque()  # those that it will have again
         self._substituted: dict[Future[Completion], Case] = {}
+        self._collecting = Lock()
         self._asked = 0
         self._exhausted = False
 
@@ -114,15 +114,15 @@ class Flow:
 
     def close(self) -> None:
         """A substitute of its own finishes its page first. Safe to call twice."""
-        for future in self._substituted:
+        for future in list(self._substituted):
             future.cancel()
         if self._own_substitute and self._substitute:
             self._substitute.close()
 
-    @property
-    def _may_be_substituted(self) -> bool:
-        decoding, task = self.engine.capabilities.decoding, self.options.task
-        return decoding and task in READING_TASKS and self.options.fallback != NO_FALLBACK
+    def _may_be_substituted(self, case: Case) -> bool:
+        options = case.origin.options
+        wanted = options.task in READING_TASKS and options.fallback != NO_FALLBACK
+        return self.engine.capabilities.decoding and wanted
 
     def _completions(self) -> Generator[Completion, None, None]:
         """The engine's answers, round after round: what is rejected after it took the last page makes another one."""
@@ -141,26 +141,37 @@ class Flow:
         while (case := self._next_case()) is not None:
             case.asked = True
             self._asked += 1
-            yield case.request(self.options.task, self.options.max_tiles)
+            yield case.request()
 
     def _next_case(self) -> Case | None:
-        if self._again:
-            case = self._again.popleft()
-            if case.rung.kind == "mode":
-                self._redraw(case, case.rung.mode)
-            return case
-        while (leaf := self._pull()) is not None:
-            finish, page = leaf.origin.finish, leaf.page
-            if isinstance(page, UnreadablePage):
-                self._deliver(leaf.origin, finish.unreadable(page))
-            elif not has_ink(page.image):
-                self._deliver(leaf.origin, finish.blank(page))
-            else:
-                case = Case(next(self._keys), leaf.origin, page, first_rung(self.mode, self.options.max_tokens))
-                self._cases[case.key] = case
+        while True:
+            if self._again:
+                case = self._again.popleft()
+                if case.rung.kind == "mode":
+                    self._redraw(case, case.rung.mode)
                 return case
-        self._exhausted = True
-        return None
+            pulled = self._pull()
+            if pulled is None:
+                self._exhausted = True
+                return None
+            if pulled is NUDGED:
+                self._collect()
+            elif new := self._new_case(pulled):
+                return new
+
+    def _new_case(self, leaf: Leaf) -> Case | None:
+        """The page as the engine will have it; None if it need not."""
+        finish, page, options = leaf.origin.finish, leaf.page, leaf.origin.options
+        if isinstance(page, UnreadablePage):
+            self._deliver(leaf.origin, finish.unreadable(page))
+            return None
+        if not has_ink(page.image):
+            self._deliver(leaf.origin, finish.blank(page))
+            return None
+        mode = options.mode or self.engine.capabilities.modes[0]
+        case = Case(next(self._keys), leaf.origin, page, first_rung(mode, options.max_tokens))
+        self._cases[case.key] = case
+        return case
 
     def _redraw(self, case: Case, mode: str) -> None:
         """Give a page the pixels that another mode can use."""
@@ -175,7 +186,7 @@ class Flow:
             raise EngineError(f"engine {engine.name} answered for key {completion.key}, which it does not hold")
         case.asked = False
         decoding = engine.capabilities.decoding
-        verdict = judge(completion, case.page, decoding, self.options.task)
+        verdict = judge(completion, case.page, decoding, case.origin.options.task)
         case.record(engine.name, case.rung.mode, completion, verdict, decoding)
         if verdict.fault is None:
             self._done(case, case.origin.finish.read(case, completion, engine.name, case.rung.mode))
@@ -187,31 +198,35 @@ class Flow:
 
     def _ask_again(self, case: Case, fault: Fault) -> None:
         """The next rung of the ladder for a rejected page, or the substitute, or the end."""
-        options, image = self.options, case.page.image
+        options, image = case.origin.options, case.page.image
         modes = self.engine.capabilities.modes
         rung = next_rung(options.ladder(), case.rung, fault, image.size, modes, options.max_tiles)
         if rung is not None:
             case.rung = rung
             self._again.append(case)
-        elif self._substitute and self._may_be_substituted and not self._substitute.broken:
+            self._nudge()
+        elif self._substitute and self._may_be_substituted(case) and not self._substitute.broken:
             self._hand_over(case, self._substitute)
         else:
             self._settle(case)
 
     def _hand_over(self, case: Case, substitute: Substitute) -> None:
         while len(self._substituted) >= MOST_SUBSTITUTED:
-            wait(self._substituted, return_when=FIRST_COMPLETED)
+            wait(list(self._substituted), return_when=FIRST_COMPLETED)
             self._collect()
         del self._cases[case.key]
         self._redraw(case, NATIVE.name)
-        self._substituted[substitute.ask(case.request(self.options.task, self.options.max_tiles))] = case
+        future = substitute.ask(case.request())
+        self._substituted[future] = case
+        future.add_done_callback(lambda _: self._nudge())
 
     def _collect(self, all_of_them: bool = False) -> None:
         """Take the answers of the substitute that are there, or wait for all."""
         if all_of_them:
-            wait(self._substituted)
-        for future in [future for future in self._substituted if future.done()]:
-            self._take_substituted(self._substituted.pop(future), future.result())
+            wait(list(self._substituted))
+        with self._collecting:  # the thread that pulls may be at it; and pages are handed over meanwhile
+            for future in [future for future in list(self._substituted) if future.done()]:
+                self._take_substituted(self._substituted.pop(future), future.result())
 
     def _take_substituted(self, case: Case, completion: Completion) -> None:
         """A page is "blank" if both engines found nothing on it; silence after a loop is no answer."""
@@ -233,7 +248,7 @@ class Flow:
 
     def _settle(self, case: Case, *warnings: str) -> None:
         """No answer was taken and none will be."""
-        if self._substitute and self._substitute.broken and self._may_be_substituted:
+        if self._substitute and self._substitute.broken and self._may_be_substituted(case):
             warnings = (*warnings, f"the engine {self._substitute.name} cannot take over: {self._substitute.broken}")
         self._done(case, case.origin.finish.salvaged(case, *warnings))
 

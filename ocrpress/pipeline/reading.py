@@ -30,7 +30,7 @@ class Reading:
     """
 
     def __init__(self, source: Source, engine: Engine, options: Options, substitute: Substitute | None = None) -> None:
-        self.engine = engine
+        self.engine, self.options = engine, options
         self.mode: str = options.mode or ""
         self.name: str = source.name
         self.page_count: int = source.page_count
@@ -40,7 +40,7 @@ class Reading:
         self._drawing = threading.Lock()  # a source serves one thread at a time
         self._ready: dict[int, PageResult] = {}  # results that wait for an earlier page
         self._order: deque[int] = deque()
-        self._flow = Flow(engine, options, self._pull, self._deliver, substitute)
+        self._flow = Flow(engine, options.fallback, self._pull, self._deliver, substitute)
 
     def __enter__(self) -> Self:
         return self

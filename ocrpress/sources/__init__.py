@@ -28,7 +28,10 @@ __all__ = ["RENDERERS", "Renderer", "Source", "SourceOptions", "has_poppler", "o
 
 
 def open_source(
-    path: str | os.PathLike[str] | BinaryIO, options: SourceOptions | None = None, bench: Bench | None = None
+    path: str | os.PathLike[str] | BinaryIO,
+    options: SourceOptions | None = None,
+    bench: Bench | None = None,
+    name: str | None = None,
 ) -> Source:
     """Open a document. The caller closes the source.
 
@@ -38,6 +41,7 @@ def open_source(
         options: how pages are taken; None for the defaults. `dpi` and `mode` decide the size of the pages of PDFs and
             texts only: the pixels of images are handed on as they are, up to `max_pixels`.
         bench: of workers that documents share; None lets each start its own.
+        name: what users call it, which is what errors say and tells Markdown from plain text; None takes the path.
 
     Raises:
         UsageError: an option is out of range, or none of the pages asked for is there.
@@ -49,19 +53,20 @@ def open_source(
     check_options(options)
     ranges = None if options.pages is None else parse_ranges(options.pages)
     if not isinstance(path, (str, os.PathLike)):
-        return _open_stream(path, _stream_name(path), options, ranges, bench)
-    name = os.fspath(path)
-    if name == STDIN:
+        return _open_stream(path, name or _stream_name(path), options, ranges, bench)
+    file = os.fspath(path)
+    if file == STDIN:
         return _open_stream(sys.stdin.buffer, STDIN, options, ranges, bench)
-    kind = _stat(name).st_mode
+    name = name or file
+    kind = _stat(file, name).st_mode
     if stat.S_ISDIR(kind):
         from ocrpress.sources.image import ImageSource, image_folder
 
-        return ImageSource(name, image_folder(Path(name), name), options, ranges)
+        return ImageSource(name, image_folder(Path(file), name), options, ranges)
     if not stat.S_ISREG(kind):  # a named pipe or the like can be read only once
-        with _open_file(name) as stream:
+        with _open_file(file, name) as stream:
             return _open_stream(stream, name, options, ranges, bench)
-    return _open_regular(name, name, options, ranges, bench)
+    return _open_regular(file, name, options, ranges, bench)
 
 
 def _open_regular(
@@ -100,18 +105,18 @@ def _open_stream(
         raise
 
 
-def _stat(name: str) -> os.stat_result:
+def _stat(file: str, name: str) -> os.stat_result:
     try:
-        return Path(name).stat()
+        return Path(file).stat()
     except (OSError, ValueError) as error:
         raise _cannot_read(name, error) from error
 
 
-def _open_file(file: str, name: str = "") -> BinaryIO:
+def _open_file(file: str, name: str) -> BinaryIO:
     try:
         return Path(file).open("rb")
     except OSError as error:
-        raise _cannot_read(name or file, error) from error
+        raise _cannot_read(name, error) from error
 
 
 def _cannot_read(name: str, error: Exception) -> InputError:

@@ -10,6 +10,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -36,9 +37,16 @@ _SANE_DPI = (20.0, 5000.0)
 
 @dataclass(frozen=True)
 class Frame:
-    """Where a page's pixels are: the file, its format (None: an image by name only), and which frame, from 0."""
+    """Where a page's pixels are.
+
+    Attributes:
+        name: of the file, as users know it.
+        format: None of an image by its name only.
+        index: which frame, from 0.
+    """
 
     path: Path
+    name: str
     format: Format | None
     index: int = 0
 
@@ -95,7 +103,7 @@ class ImageSource:
                         held = open_image(frame.path, frame.format)
                     page: PageImage | UnreadablePage = read_frame(held, frame, number, self._options.max_pixels, start)
                 except Exception as error:  # a decoder may raise anything; it costs this page, not the document
-                    page = UnreadablePage(number, f"{frame.path.name} cannot be decoded: {_reason(error)}")
+                    page = UnreadablePage(number, f"{frame.name} cannot be decoded: {_reason(error)}")
                 yield page
         finally:
             if held is not None:
@@ -115,7 +123,7 @@ def image_file(path: Path, name: str, found: Format) -> tuple[Frame, ...]:
             count = _count_frames(image, found)
     except Exception as error:
         raise InputError(f"{name} is a damaged image ({_reason(error)})", "fetch the file again") from error
-    return tuple(Frame(path, found, index) for index in range(count))
+    return tuple(Frame(path, PurePath(name).name, found, index) for index in range(count))
 
 
 def image_folder(folder: Path, name: str) -> tuple[Frame, ...]:
@@ -203,15 +211,15 @@ def _frames_in_folder(path: Path) -> tuple[Frame, ...]:
         with path.open("rb") as stream:
             found = sniff(stream.read(HEAD_BYTES))
     except OSError:
-        return (Frame(path, None),) if by_name else ()
+        return (Frame(path, path.name, None),) if by_name else ()
     if found is None or found in {"pdf", "text"}:
-        return (Frame(path, None),) if by_name else ()
+        return (Frame(path, path.name, None),) if by_name else ()
     if found not in _MANY_FRAMES:
-        return (Frame(path, found),)
+        return (Frame(path, path.name, found),)
     try:
         return image_file(path, path.name, found)
     except InputError:
-        return (Frame(path, found),)
+        return (Frame(path, path.name, found),)
 
 
 def _visible_file(path: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
 from PIL import Image
@@ -22,6 +22,7 @@ from ocrpress.engines.rapid.models import Networks
 from ocrpress.engines.rapid.recognise import Reading, cut_line, read_line
 from ocrpress.engines.rapid.rotation import find_rotation
 from ocrpress.engines.rapid.seen import seen_pixels
+from ocrpress.engines.side_by_side import SideBySide
 from ocrpress.modes import MODES, NATIVE, Plan, plan
 from ocrpress.views import turn
 
@@ -48,24 +49,17 @@ class RapidEngine:
     def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer every request, `capabilities.in_flight` at a time, as they finish."""
         self._networks.load()
-        running: set[Future[Completion]] = set()
-        try:
-            for request in requests:
-                running.add(self._pages.submit(self._answer, request))
-                if len(running) >= self.capabilities.in_flight:
-                    done, running = wait(running, return_when=FIRST_COMPLETED)
-                    yield from (future.result() for future in done)
-            while running:
-                done, running = wait(running, return_when=FIRST_COMPLETED)
-                yield from (future.result() for future in done)
-        finally:
-            for future in running:
-                future.cancel()
+        with SideBySide(requests, self._start, self.capabilities.in_flight) as pages:
+            for future in pages:
+                yield future.result()
 
     def close(self) -> None:
         """Stop the threads; pages in flight are finished first."""
         self._pages.shutdown(cancel_futures=True)
         self._lines.shutdown(cancel_futures=True)
+
+    def _start(self, request: Request) -> Future[Completion]:
+        return self._pages.submit(self._answer, request)
 
     def _answer(self, request: Request) -> Completion:
         try:

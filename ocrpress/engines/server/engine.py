@@ -7,9 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import CancelledError, Future
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from queue import SimpleQueue
 from typing import TypeVar
 
 from ocrpress.document import Completion, Request
@@ -20,6 +18,7 @@ from ocrpress.engines.server.background import Background
 from ocrpress.engines.server.body import MODES_SENT, make_body, sent_plan
 from ocrpress.engines.server.client import Client, Wait
 from ocrpress.engines.server.patience import Patience
+from ocrpress.engines.side_by_side import SideBySide
 from ocrpress.errors import EngineError, OcrpressError, UsageError
 
 IN_FLIGHT = 8  # pages asked for at a time, if nobody says how many
@@ -73,32 +72,20 @@ class ServerEngine:
                 first, each with that error.
         """
         client, background = self._connect()
-        source = iter(requests)
-        under_way: dict[Future[Completion], int] = {}  # with the keys of their pages
-        done: SimpleQueue[Future[Completion]] = SimpleQueue()
-        try:
-            while True:
-                for request in islice(source, self.capabilities.in_flight - len(under_way)):
-                    future = background.start(self._page(client, request))
-                    under_way[future] = request.key
-                    future.add_done_callback(done.put)
-                    if not done.empty():
-                        break  # what is answered goes before what is still to be rendered
-                if not under_way:
-                    return
-                future = done.get()
-                completion = future.result()
-                del under_way[future]
-                yield completion
-        except EngineError as error:
-            if client.answered:
-                yield from _last_words(under_way, error)
-            raise
-        except CancelledError:
-            raise EngineError("engine server was closed while it was reading", "") from None
-        finally:
-            for future in under_way:
-                future.cancel()
+        start = partial(self._start, client, background)
+        with SideBySide(requests, start, self.capabilities.in_flight) as pages:
+            try:
+                for future in pages:
+                    yield future.result()
+            except EngineError as error:
+                if client.answered:
+                    yield from _last_words(pages.stop(), error)
+                raise
+            except CancelledError:
+                raise EngineError("engine server was closed while it was reading", "") from None
+
+    def _start(self, client: Client, background: Background, request: Request) -> Future[Completion]:
+        return background.start(self._page(client, request))
 
     def close(self) -> None:
         """Break off what is under way, close the connections, end the thread."""

@@ -161,6 +161,16 @@ class Ledger(PageLedger):
         return self._execute("DELETE FROM pages WHERE document = ? AND state = 'failed'", (document,)).rowcount
 
     @timed
+    def remove(self, document: int) -> None:
+        """Forget a document and its pages, whole; what is still on its way of it finds no document any more.
+
+        Nothing happens if there is none of that number. Of an output, the list of finished documents still tells.
+        """
+        self._execute("DELETE FROM documents WHERE id = ?", (document,))
+        self._execute("DELETE FROM pages WHERE document = ?", (document,))
+        self._forget(document)
+
+    @timed
     def reopen(self, document: int) -> None:
         """The document is not done after all. Pages whose contents were not kept are to be read again."""
         self._settle(document)

@@ -8,16 +8,20 @@ treated alike, but no page is failed for it until another one was read; if none 
 
 from __future__ import annotations
 
+import math
 import time
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ocrpress.document import Attempt, PageResult
+from ocrpress.engines.base import Capabilities
 from ocrpress.errors import EngineError, OcrpressError, OutputError
 from ocrpress.jobs.ledger import codec
-from ocrpress.jobs.reading.held import OPENING, Place, Stock
+from ocrpress.jobs.reading.bell import Bell
+from ocrpress.jobs.reading.held import OPENING, UNOPENED, Place, Stock
 from ocrpress.jobs.reading.link import COMMAND, Link
 from ocrpress.jobs.reading.losses import BROKEN, CRASH, LATE, MEMORY, Losses
 from ocrpress.jobs.reading.order import Done, Event, Opened, Order, Orders, Refused, Tick
@@ -27,7 +31,6 @@ if TYPE_CHECKING:
     from ocrpress.jobs.reading.settings import Settings
 
 TICK = 0.1  # seconds
-STARVING = 1.0  # seconds without an order, after which the engine shall finish what it has
 
 
 @dataclass(frozen=True)
@@ -45,35 +48,53 @@ class Crew:
     Args:
         command: what runs the process.
         log: file for its stderr.
+        patience: seconds without an order after which doubtful pages are judged as at the end of all orders.
 
     Attributes:
-        engine, mode, in_flight: of the open engine.
+        engine, mode, capabilities: of the open engine.
+        lost: processes that ended before they were told to.
     """
 
-    def __init__(self, settings: Settings, command: Sequence[str] = COMMAND, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        command: Sequence[str] = COMMAND,
+        log: Path | None = None,
+        patience: float = math.inf,
+    ) -> None:
         self.settings = settings
         self.engine, self.mode = settings.engine, settings.options.mode or ""
-        self.in_flight = 1
-        self._command, self._log = command, log
+        self.capabilities = Capabilities((self.mode,))
+        self.lost = 0
+        self._command, self._log, self._patience = command, log, patience
         self._link: Link | None = None
         self._ready = False
         self._last_words: Loss | None = None
         self._stock = Stock()
         self._losses = Losses(settings.tries)
         self._ended = True  # the process knows that nothing more comes for now
-        self._last_order = self._last_tick = 0.0
+        self._bell = Bell()
+        self._abandoned: deque[int] = deque()  # documents that were dropped while the process had nothing of them
+        self._last_tick = self._last_busy = 0.0
 
     def open(self) -> None:
         """Start the process and wait until its engine is open. Raises EngineError, UsageError."""
+        for _ in self.opening():
+            pass
+
+    def opening(self) -> Iterator[Tick]:
+        """The same, with a Tick every tenth of a second or so, and after every ring."""
         while not self._ready:
             for _ in self._listen():
                 pass
+            yield Tick()
 
     def read(self, orders: Orders) -> Iterator[Event]:
         """See `Reader.read`. Ends the process only where it raises; `close` it."""
         while True:
+            yield from self._let_abandoned_go()
             if self._stock.first(orders):  # until there is one, no process is started: all may be done already
-                if self._stock.is_idle and orders.exhausted:  # but for doubtful pages
+                if self._has_doubts_only(orders):
                     yield from self._resolve()
                     continue
                 if self._ready:
@@ -81,12 +102,31 @@ class Crew:
                 yield from self._listen()
             elif orders.exhausted:
                 return
+            elif self._link or self.lost:
+                yield from self._listen()  # it may end while nothing is to do
             else:
-                time.sleep(TICK / 10)
+                self._bell.wait(TICK)
             now = time.monotonic()
-            if now - self._last_tick >= TICK:
+            if self._bell.heard() or now - self._last_tick >= TICK:
                 self._last_tick = now
                 yield Tick()
+
+    def ring(self) -> None:
+        """There is something new, such as an order; from any thread. A Tick follows at once."""
+        self._bell.ring()
+
+    def drop(self, document: int) -> None:
+        """Nobody wants the rest of the document: no more of it is drawn. It is settled as soon as may be, somehow.
+
+        Within the thread that reads, at a Tick.
+        """
+        if document not in self._stock:
+            return
+        self._stock.abandon(document)
+        if document not in self._stock.inside:
+            self._abandoned.append(document)
+        elif self._link:
+            self._link.send({"drop": document})
 
     def close(self) -> None:
         """Stop the process. Safe to call twice."""
@@ -94,6 +134,20 @@ class Crew:
             self._link.stop()
             self._link = None
         self._ready, self._ended, self._last_words = False, True, None
+
+    def _has_doubts_only(self, orders: Orders) -> bool:
+        """Is nothing left to do but to judge doubtful pages?"""
+        now = time.monotonic()
+        if not self._stock.is_idle:
+            self._last_busy = now
+            return False
+        return orders.exhausted or now - self._last_busy > self._patience
+
+    def _let_abandoned_go(self) -> Iterator[Event]:
+        while self._abandoned:
+            document = self._abandoned.popleft()
+            if document in self._stock and document not in self._stock.inside:
+                yield from self._let_go(document)
 
     def _hand_out(self, orders: Orders) -> None:
         """Give the process what it has room for; a suspect goes in when nothing else is there."""
@@ -106,17 +160,17 @@ class Crew:
         avoid = self._losses.afflicted
         while len(stock.inside) < self._room and (order := stock.next(orders, avoid)):
             self._send(order)
-        if orders.exhausted or time.monotonic() - self._last_order > STARVING:
+        if orders.exhausted:
             self._end()
 
     @property
     def _room(self) -> int:
         """Documents that the process may have: of one page each they must fill the engine and what draws for it."""
-        return self.in_flight + 2 * max(1, self.settings.options.workers) + 2
+        return self.capabilities.in_flight + 2 * max(1, self.settings.options.workers) + 2
 
     def _send(self, order: Order) -> None:
         self._stock.inside[order.document] = order
-        self._ended, self._last_order = False, time.monotonic()
+        self._ended = False
         if self._link:
             message, pixels = order.as_message()
             self._link.send({"order": message}, pixels)
@@ -131,7 +185,7 @@ class Crew:
         if self._link is None:
             self._link = Link(self._command, self._log)
             self._link.send({"settings": self.settings.as_message(), "tied": self._link.tied})
-        messages = self._link.hear(TICK)
+        messages = self._link.hear(TICK, self._bell)
         now = time.monotonic()  # before the events are taken, which may take their time
         for message, data in messages:
             yield from self._take(message, data)
@@ -165,12 +219,17 @@ class Crew:
         elif "opened" in message:
             yield from self._opened(message["opened"], message["numbers"])
         elif "refused" in message:
-            stock.refuse(message["refused"], message["error"], message["cause"])
+            # A part of what an earlier process could open: its pages do not come, and `_let_go` tells why.
+            held = stock[message["refused"]]
+            if message["cause"] == UNOPENED and held.was_open:
+                held.lacking = f" ({message['error']})"
+            else:
+                stock.refuse(message["refused"], message["error"], message["cause"])
         elif "closed" in message:
             stock.left_the_process(message["closed"])
             yield from self._let_go(message["closed"])
         elif "ready" in message:
-            self._ready, self.in_flight = True, message["ready"]
+            self._ready, self.capabilities = True, _capabilities(message["ready"])
             self.engine, self.mode = message["engine"], message["mode"]
         elif "broken" in message:
             self._last_words = self._gave_up(message)
@@ -229,7 +288,8 @@ class Crew:
         if held.refused:
             yield Refused(document, *held.refused)
         elif held.left != set():
-            yield Refused(document, "pages of it did not come: it was another file when it was read again", "changed")
+            why = f"pages of it did not come: it was another file when it was read again{held.lacking}"
+            yield Refused(document, why, "changed")
 
     def _lost(self, loss: Loss, late: set[Place] | None = None) -> Iterator[Event]:
         """The process is gone or is stopped now: find out which page it was."""
@@ -237,6 +297,7 @@ class Crew:
             for message, data in self._link.rest():  # what it has said in the meantime
                 yield from self._take(message, data)
         loss, was_ready = self._last_words or loss, self._ready
+        self.lost += 1
         self.close()
         if loss.error and not (was_ready and isinstance(loss.error, EngineError)):
             raise loss.error
@@ -269,12 +330,21 @@ class Crew:
         if page == OPENING:
             self._stock.refuse(document, error, loss.cause)
         else:
-            yield from self._settle(document, self._failed(page, error, times), loss.cause)
+            yield from self._settle(document, self._failed(guilty, error, times), loss.cause)
 
-    def _failed(self, page: int, error: str, times: int) -> PageResult:
-        attempt = Attempt(self.engine, self.mode, "error", 0.0, error, fault="error")
-        attempts = (attempt,) * times
-        return PageResult(page, "failed", engine=self.engine, mode=self.mode, attempts=attempts, error=error)
+    def _failed(self, guilty: Place, error: str, times: int) -> PageResult:
+        document, page = guilty
+        options = self._stock[document].order.options
+        mode = (options and options.mode) or self.mode
+        attempts = (Attempt(self.engine, mode, "error", 0.0, error, fault="error"),) * times
+        return PageResult(page, "failed", engine=self.engine, mode=mode, attempts=attempts, error=error)
 
     def _advice(self) -> str:
         return f"{self._log} has what it said" if self._log else EngineError.default_advice
+
+
+def _capabilities(message: Message) -> Capabilities:
+    listed: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in message.items()
+    }
+    return Capabilities(**listed)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 NOTHING = -1  # no document
 OPENING = 0  # the "page" of a document that is being opened
 
+UNOPENED = "cannot be opened"  # a cause
+
 Place = tuple[int, int]  # document, page
 
 
@@ -34,6 +36,8 @@ class Held:
         doubtful: pages that ended their process with an error of the engine, and how; they are not tried again, but
             failed as soon as another page shows that the engine does read.
         refused: why no more of it will come than what is drawn; error and cause.
+        lacking: why a part of it did not come that should be there; in brackets, or empty.
+        abandoned: nobody wants it: what a lost process had of it is not read again.
     """
 
     order: Order
@@ -44,6 +48,13 @@ class Held:
     begun: dict[int, float] = field(default_factory=dict)
     doubtful: dict[int, str] = field(default_factory=dict)
     refused: tuple[str, str] | None = None
+    lacking: str = ""
+    abandoned: bool = False
+
+    @property
+    def was_open(self) -> bool:
+        """Has an earlier process opened it, and this one not yet what it was given of it?"""
+        return self.left is not None and self.given is None
 
     def refuse(self, error: str, cause: str) -> None:
         """No more of it will be drawn."""
@@ -137,6 +148,14 @@ class Stock:
             for order in [order for order in parts if order.document == document]:
                 parts.remove(order)
 
+    def abandon(self, document: int) -> None:
+        """Nobody wants the document: no more of it will be read than what is drawn, and that once at most."""
+        held = self._held[document]
+        drawing = held.drawing
+        self.refuse(document, "nobody wants it any more", "dropped")
+        held.abandoned, held.drawing = True, drawing  # what is being drawn may still take too long
+        held.doubtful.clear()
+
     def drop(self, document: int) -> Held:
         """The document is settled."""
         return self._held.pop(document)
@@ -156,6 +175,9 @@ class Stock:
             mine = {page for place, page in suspects if place == document}
             given = held.given
             held.forget()
+            if held.abandoned:
+                held.doubtful.clear()
+                continue
             if given is None:
                 if OPENING not in held.doubtful and not held.refused:
                     (self._alone if mine else self._again).append(order)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 from ocrpress.errors import OutputError
+from ocrpress.jobs.reading.bell import Bell
 from ocrpress.sources.pool import Worker
 from ocrpress.sources.protocol import HEADER, Message, Pixels, encode
 
@@ -69,11 +70,20 @@ class Link:
             self._outgoing.append(memoryview(data).cast("B"))
         self._flush()
 
-    def hear(self, seconds: float) -> list[Heard]:
-        """The messages that have come, waiting up to so many seconds for the first; `ended` when no more can come."""
+    def hear(self, seconds: float, bell: Bell | None = None) -> list[Heard]:
+        """The messages that have come; `ended` when no more can come.
+
+        Args:
+            seconds: to wait for the first.
+            bell: ends the waiting when it is rung.
+        """
         if self._outgoing:
             self._poll.register(self._worker.stdin_fileno, select.POLLOUT)
+        if bell:
+            self._poll.register(bell.fileno, select.POLLIN)
         found = {descriptor for descriptor, _ in self._poll.poll(max(0, round(seconds * 1000)))}
+        if bell and bell.fileno in found:
+            bell.silence()
         if self._outgoing:
             self._flush()
             self._poll.unregister(self._worker.stdin_fileno)

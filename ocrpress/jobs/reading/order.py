@@ -6,10 +6,11 @@ A reader is a worker process of this machine under supervision (`crew`), or a cl
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Protocol
 
 from ocrpress.document import PageImage, PageResult
+from ocrpress.pipeline.options import Options
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Order:
         pages: those that are wanted, as "1-3,7"; None for all.
         figures: absolute folder for its figures, and the start of their names; None crops none.
         page: the one page of it that is wanted, drawn already; None has the pages drawn from the file.
+        options: how it is read, with a mode that the engine reads; None leaves it to the settings. Of `pages`,
+            `figures…`, `workers` and `fallback` those of the order and the settings count.
     """
 
     document: int
@@ -31,10 +34,14 @@ class Order:
     pages: str | None = None
     figures: tuple[str, str] | None = None
     page: PageImage | None = None
+    options: Options | None = None
 
     def as_message(self) -> tuple[dict[str, Any], bytes]:
         """As JSON may hold it, and the pixels of its page."""
-        plain: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self) if item.name != "page"}
+        kept = [item.name for item in fields(self) if item.name not in {"page", "options"}]
+        plain: dict[str, Any] = {name: getattr(self, name) for name in kept}
+        if self.options:
+            plain["options"] = asdict(bare(self.options))
         page = self.page
         if page is None:
             return plain, b""
@@ -45,8 +52,9 @@ class Order:
     @staticmethod
     def of_message(message: Mapping[str, Any], pixels: bytes) -> Order:
         """What `as_message` said."""
-        figures = message["figures"]
-        plain = Order(**{**message, "figures": (figures[0], figures[1]) if figures else None, "page": None})
+        figures, options = message["figures"], message.get("options")
+        given = {**message, "figures": (figures[0], figures[1]) if figures else None, "page": None}
+        plain = Order(**{**given, "options": options_of(options) if options else None})
         if "page" not in message:
             return plain
         from PIL import Image
@@ -54,6 +62,16 @@ class Order:
         number, width, height, seconds, warnings, size = message["page"]
         image = Image.frombytes("RGB", tuple(size), pixels)
         return replace(plain, page=PageImage(number, image, width, height, seconds, tuple(warnings)))
+
+
+def bare(options: Options) -> Options:
+    """Without what only a document of its own can have, so that JSON may hold it."""
+    return replace(options, figures=None, figures_base=None, figures_prefix=None)
+
+
+def options_of(message: Mapping[str, Any]) -> Options:
+    """The options that a message holds."""
+    return Options(**{**message, "temperatures": tuple(message["temperatures"])})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 from ocrpress.engines import DEFAULT_ENGINE, DEFAULT_OPTIONS
 from ocrpress.engines.base import EngineOptions
 from ocrpress.errors import UsageError
+from ocrpress.jobs.reading.order import bare, options_of
 from ocrpress.pipeline import Options
 
 # What changes how fast pages come, and not what comes.
@@ -53,15 +54,13 @@ class Settings:
 
     def as_message(self) -> dict[str, Any]:
         """As JSON may hold it; secrets included, so it goes through pipes only."""
-        plain = replace(self, options=replace(self.options, figures=None, figures_base=None, figures_prefix=None))
-        return asdict(plain)
+        return asdict(replace(self, options=bare(self.options)))
 
     @staticmethod
     def of_message(message: Mapping[str, Any]) -> Settings:
         """What `as_message` said."""
-        options = {**message["options"], "temperatures": tuple(message["options"]["temperatures"])}
         engine_options = EngineOptions(**message["engine_options"])
-        return Settings(**{**message, "engine_options": engine_options, "options": Options(**options)})
+        return Settings(**{**message, "engine_options": engine_options, "options": options_of(message["options"])})
 
     def identity(self) -> dict[str, Any]:
         """What of this decides the text that comes out: two runs that differ here differ in their outputs."""

@@ -2,19 +2,21 @@
 `crew`, not by people.
 
 It hears {"settings": …, "tied"} first, then {"order": …} (with pixels behind it if it is of a single page that is drawn
-already) and {"end": true}. It says {"ready": in_flight, "engine", "mode"}, what `feed` says, {"done": document} with
-the encoded result behind it, and before it ends because it cannot go on {"broken": kind, "message", "advice"} for an
-error of ours, or {"crashed": message, "cause"} for any other. It ends when its stdin does.
+already), {"drop": document} and {"end": true}. It says {"ready": capabilities, "engine", "mode"}, what `feed` says,
+{"done": document} with the encoded result behind it, and before it ends because it cannot go on {"broken": kind,
+"message", "advice"} for an error of ours, or {"crashed": message, "cause"} for any other. It ends when its stdin does.
 """
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import sys
 import threading
 import traceback
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
@@ -27,9 +29,9 @@ from ocrpress.jobs.reading.feed import Desk, Feed
 from ocrpress.jobs.reading.losses import CRASH, MEMORY
 from ocrpress.jobs.reading.order import Order
 from ocrpress.jobs.reading.settings import Settings
-from ocrpress.pipeline import Substitute, options_for
-from ocrpress.pipeline.case import Finisher
-from ocrpress.pipeline.flow import Flow, Origin
+from ocrpress.pipeline import Options, Substitute, options_for
+from ocrpress.pipeline.case import Finisher, Origin
+from ocrpress.pipeline.flow import Flow
 from ocrpress.quality.ladder import NO_FALLBACK
 from ocrpress.sources.checks import check_options
 from ocrpress.sources.pool import write_all
@@ -95,13 +97,12 @@ def _serve(settings: Settings, stream: BinaryIO, voice: _Voice) -> None:
     engine = open_engine(settings.engine, settings.engine_options)
     options = options_for(settings.options, engine)
     check_options(options.of_source())
-    mode = options.mode or ""
 
-    def finisher(order: Order) -> Finisher:
-        return Finisher(engine.name, mode, options.task, _figures(order))
+    def finisher(order: Order, options: Options) -> Finisher:
+        return Finisher(engine.name, options.mode or "", options.task, _figures(order))
 
-    feed = Feed(options.of_source(), finisher, voice.say, voice.end_with)
-    voice.say({"ready": engine.capabilities.in_flight, "engine": engine.name, "mode": mode})
+    feed = Feed(options, finisher, voice.say, voice.end_with)
+    voice.say({"ready": asdict(engine.capabilities), "engine": engine.name, "mode": options.mode or ""})
     threading.Thread(target=_listen, args=(stream, feed, voice), daemon=True).start()
     substitute = Substitute(options.fallback) if options.fallback != NO_FALLBACK else None
 
@@ -110,9 +111,11 @@ def _serve(settings: Settings, stream: BinaryIO, voice: _Voice) -> None:
             voice.say({"done": origin.order.document}, codec.encode(result))
             origin.settle()
 
+    gc.collect()
+    gc.freeze()  # what is here now stays to the end: the collector need not look at it again and again
     while True:
         feed.wait()
-        flow = Flow(engine, options, feed.pull, deliver, substitute, salvage=False)
+        flow = Flow(engine, options.fallback, feed.pull, deliver, substitute, salvage=False, nudge=feed.nudge)
         for _ in flow.steps():
             pass
 
@@ -131,6 +134,8 @@ def _listen(stream: BinaryIO, feed: Feed, voice: _Voice) -> None:
             message, pixels = _hear(stream)
             if "end" in message:
                 feed.end()
+            elif "drop" in message:
+                feed.drop(message["drop"])
             else:
                 feed.add(Order.of_message(message["order"], pixels))
     except BaseException as error:

@@ -124,7 +124,7 @@ class SampleSource:
                 found = sniff(stream.read(HEAD_BYTES))
         except OSError as error:
             return UnreadablePage(1, f"{path.name} cannot be read ({error.strerror or error})")
-        frame = Frame(path, None if found in _NO_IMAGES else found)
+        frame = Frame(path, path.name, None if found in _NO_IMAGES else found)
         return next(ImageSource(path.name, (frame,), self._options, None).pages())
 
 

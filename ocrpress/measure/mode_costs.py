@@ -45,13 +45,25 @@ class Costs:
         return {"file": self.file, "pages": self.pages, "unreadable": list(self.unreadable), "modes": modes}
 
 
-def count(file: str, max_tiles: int, pages: str | None = None, password: str | None = None) -> Costs:
-    """Count a document's tokens in every mode. Raises what `open_source` raises."""
+def count(
+    file: str,
+    max_tiles: int,
+    pages: str | None = None,
+    password: str | None = None,
+    workers: int = SourceOptions.workers,
+    name: str | None = None,
+) -> Costs:
+    """Count a document's tokens in every mode. Raises what `open_source` raises.
+
+    Args:
+        workers: processes that look at the pages of a PDF; 0 does so in this one.
+        name: see `open_source`.
+    """
     # The sizes come with the pages; at the lowest resolution those cost next to nothing.
-    options = SourceOptions(dpi=MIN_DPI, pages=pages, password=password, max_tiles=max_tiles)
+    options = SourceOptions(dpi=MIN_DPI, pages=pages, password=password, max_tiles=max_tiles, workers=workers)
     sums = {mode: [0, 0, 0, 0] for mode in MODES}
     counted, unreadable = 0, []
-    with contextlib.closing(open_source(file, options)) as source:
+    with contextlib.closing(open_source(file, options, name=name)) as source:
         for page in source.pages():
             if isinstance(page, UnreadablePage):
                 unreadable.append(page.number)
@@ -59,9 +71,9 @@ def count(file: str, max_tiles: int, pages: str | None = None, password: str | N
             counted += 1
             for mode, total in sums.items():
                 _add(total, _pixels(page, source.drawn, mode, options), mode, options)
-        name = source.name
+        shown = source.name
     modes = tuple(ModeCost(mode, *total) for mode, total in sums.items())
-    return Costs(name, counted, tuple(unreadable), modes)
+    return Costs(shown, counted, tuple(unreadable), modes)
 
 
 def _add(total: list[int], size: tuple[int, int], mode: str, options: SourceOptions) -> None:

@@ -1,0 +1,1 @@
+"""Documents as they go: whole, page by page, with what their compression was."""

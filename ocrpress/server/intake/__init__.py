@@ -1,0 +1,1 @@
+"""Documents as they come: received, looked at, with the options that the request gives."""
