@@ -362,3 +362,11 @@ def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, present, 
     assert choice.name == engine
     assert words.replace("mine", asked[0]) in choice.why
     assert choose_engine("server", {"url": "x"}).why == ""
+
+
+def test_auto_takes_deepseek_for_the_checkpoint_that_comes_along(monkeypatch):
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
+    choice = choose_engine("auto", {"checkpoint": "nano"})
+    assert (choice.name, choice.options.checkpoint) == ("deepseek", "nano")
+    assert "nano comes with ocrpress" in choice.why
+    assert choose_engine("auto", {}).name == "rapid"

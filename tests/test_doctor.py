@@ -89,25 +89,25 @@ def deepseek(capsysbinary, monkeypatch, cache):
     return found["runs"], found["notes"]
 
 
-def test_the_engine_deepseek_lacks_a_checkpoint_alone(capsysbinary, monkeypatch, tmp_path):
+def test_the_engine_deepseek_has_the_checkpoint_that_comes_with_ocrpress(capsysbinary, monkeypatch, tmp_path):
     import torch
 
     runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
-    assert not runs
+    assert runs
     assert f"torch {torch.__version__}" in notes[0]
     assert "cpu" in notes[1]
-    assert notes[2].endswith("run: ocrpress pull deepseek-ocr")
+    assert notes[2] == "checkpoints: nano; the published one: ocrpress pull deepseek-ocr"
 
 
-def test_the_engine_deepseek_runs_with_one(capsysbinary, monkeypatch, tmp_path):
+def test_checkpoints_that_were_pulled_are_named(capsysbinary, monkeypatch, tmp_path):
     from checkpoints import write_small_checkpoint
 
     from ocrpress.engines.cards import load_card
 
-    revision = load_card("unlimited-ocr").revision
-    write_small_checkpoint(tmp_path / "models--baidu--Unlimited-OCR" / "snapshots" / revision)
+    revision = load_card("deepseek-ocr").revision
+    write_small_checkpoint(tmp_path / "models--deepseek-ai--DeepSeek-OCR" / "snapshots" / revision)
     runs, notes = deepseek(capsysbinary, monkeypatch, tmp_path)
-    assert (runs, notes[-1]) == (True, "checkpoints: unlimited-ocr")
+    assert (runs, notes[-1]) == (True, "checkpoints: deepseek-ocr, nano")
 
 
 def test_the_engine_deepseek_without_its_packages_names_the_command(capsysbinary, monkeypatch, tmp_path):

@@ -64,13 +64,14 @@ def test_the_figures_leave_room_in_24_megabytes(nano: Any) -> None:
     assert 2 * numbers < 23.9e6
 
 
+@pytest.mark.parametrize("side", [256, 192])  # 16 patches are two windows; of 12, the second window is half empty
 @torch.no_grad()
-def test_the_forward_pass_for_training_is_the_published_one(nano: Any) -> None:
+def test_the_forward_pass_for_training_is_the_published_one(nano: Any, side: int) -> None:
     model, architecture = small(nano)
     for parameter in model.eval().parameters():
         parameter.add_(torch.randn_like(parameter) * 0.05)  # else many are zero, and zeros agree with anything
     net = nano.net.Net(model, architecture)
-    pages = torch.randint(0, 256, (2, 256, 256), dtype=torch.uint8)
+    pages = torch.randint(0, 256, (2, side, side), dtype=torch.uint8)
     rgb = (pages[:, None].float() / 127.5 - 1).expand(-1, 3, -1, -1)
     seen = model.model.multi_modal_projector(model.model.vision_tower(rgb).last_hidden_state)
     torch.testing.assert_close(net.see(pages)[1], seen, rtol=1e-4, atol=1e-4 * float(seen.abs().max()))
@@ -93,9 +94,9 @@ def test_token_by_token_it_says_what_whole_passes_say(nano: Any) -> None:
         hidden = net.read(torch.cat([net.prompt(cells), embed(ids)], 1), 0)[0]
         ids = torch.cat([ids, model.lm_head(hidden[:, -1]).argmax(-1)[:, None]], 1)
     for row, whole in zip(said.tolist(), ids[:, 2:].tolist(), strict=True):
-        until = row.index(nano.figures.PAD) if nano.figures.PAD in row else len(row)
+        until = row.index(nano.figures.END) + 1 if nano.figures.END in row else len(row)
         assert row[:until] == whole[:until]
-        assert until == len(row) or row[until - 1] == nano.figures.END
+        assert set(row[until:]) <= {nano.figures.PAD}
 
 
 def test_a_folder_it_writes_is_one_that_the_engine_takes(nano: Any, tmp_path: Path) -> None:
@@ -104,6 +105,7 @@ def test_a_folder_it_writes_is_one_that_the_engine_takes(nano: Any, tmp_path: Pa
     from ocrpress.engines.deepseek.tokenizer import Tokenizer
 
     model, architecture = small(nano)
+    figures = nano.figures
     nano.figures.write_folder(model, tmp_path)
     assert read_architecture(tmp_path) == architecture
     check_tensors(tmp_path, architecture)
@@ -114,6 +116,8 @@ def test_a_folder_it_writes_is_one_that_the_engine_takes(nano: Any, tmp_path: Pa
     assert tokenizer.encode("\nFree OCR.") == nano.lessons.ASK[0]
     assert tokenizer.encode("\n<|grounding|>Convert the document to markdown.") == nano.lessons.ASK[1]
     assert tokenizer.decode(tokenizer.encode("漢ǎ")) == "\ufffd\ufffd"
+    anchored = [figures.ROW + 3, figures.COLUMN, *figures.encode("ab"), figures.COLUMN + 15, *figures.encode("c <|x|>")]
+    assert tokenizer.decode(anchored) == figures.decode(anchored) == "abc <|x|>"
 
 
 def test_a_page_knows_where_its_letters_are(nano: Any) -> None:
@@ -122,7 +126,9 @@ def test_a_page_knows_where_its_letters_are(nano: Any) -> None:
         rng = random.Random(seed)
         page = nano.pages.set_page(text, fonts.choose(rng, text, 0), (256, 512)[seed % 2], 0.5, rng, wear=0)
         assert text.startswith(page.text.replace("\n", " "))
-        spots = [(int(x), int(y)) for mark, (x, y) in zip(page.text, page.places, strict=True) if mark not in " \n"]
+        marks = [nano.figures.decode([token]) for token in page.tokens]
+        spots = [(int(x), int(y)) for mark, (x, y) in zip(marks, page.places, strict=True) if mark.strip()]
+        assert len(spots) == len("".join(page.text.split()))
         ink = [page.pixels[max(0, y - 1) : y + 2, max(0, x - 2) : x + 3].min() for x, y in spots]
         assert np.mean(np.array(ink) < 230) > 0.9
 
@@ -143,8 +149,28 @@ def test_the_same_order_gives_the_same_pages(nano: Any, tmp_path: Path) -> None:
     assert one.texts == two.texts
     for row, text in zip(one.tokens.tolist(), one.texts, strict=True):
         assert nano.figures.decode(row) == text
-        assert row[len(text)] == nano.figures.END
-        assert set(row[len(text) + 1 :]) <= {nano.figures.PAD}
+        end = row.index(nano.figures.END)
+        assert nano.figures.decode(row[:end]) == text
+        assert set(row[end + 1 :]) <= {nano.figures.PAD}
+
+
+def test_anchors_say_where_each_letter_stands(nano: Any) -> None:
+    figures, fonts = nano.figures, nano.pages.Fonts([])
+    text = "The quick brown fox jumps over the lazy dog, and over the fence as well"
+    for seed in range(6):
+        rng = random.Random(seed)
+        page = nano.pages.set_page(text, fonts.choose(rng, text, 0), 256, 0.9, rng, wear=0)
+        row = column = lines = -1
+        for token, (x, y) in zip(page.tokens.tolist(), page.places.tolist(), strict=True):
+            if token >= figures.COLUMN:
+                column = token - figures.COLUMN
+            elif token >= figures.ROW:
+                row, lines = token - figures.ROW, lines + 1
+            if figures.decode([token]).strip() or token >= figures.ROW:
+                assert row == int(y / 2)
+            if figures.decode([token]).strip() or token >= figures.COLUMN:
+                assert column == 4 * int(x / 64) + 2
+        assert lines > 0
 
 
 def test_a_vision_token_is_asked_for_the_letters_of_its_own_square(nano: Any) -> None:
@@ -181,20 +207,34 @@ def test_a_minute_teaches_the_encoder_more_than_the_text_alone_could(nano: Any) 
     assert sum(losses[-20:]) / 20 < 0.9 * math.log(10), f"after {len(losses) - 20} steps"
 
 
+def test_a_net_comes_back_from_its_folder_with_its_heads(nano: Any, tmp_path: Path) -> None:
+    model, architecture = small(nano)
+    net = nano.net.Net(model, architecture)
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.copy_(torch.randn_like(parameter).half())  # what a float16 holds
+    nano.net.save_net(net, tmp_path, {"pages": 7})
+    other = nano.net.Net(*small(nano, seed=1))
+    assert nano.net.load_net(other, tmp_path) == {"pages": 7}
+    for (name, one), (_, two) in zip(net.named_parameters(), other.named_parameters(), strict=True):
+        assert torch.equal(one, two), name
+
+
 @pytest.mark.slow
 def test_a_run_goes_on_where_it_was_stopped(tmp_path: Path) -> None:
     command = [
-        sys.executable, str(RECIPE / "train.py"), "--out", str(tmp_path), "--batch", "1", "--threads", "1",
-        "--log-every", "0", "--sight", "-1",
+        sys.executable, str(RECIPE / "train.py"), "--batch", "1", "--threads", "1", "--log-every", "0", "--sight", "-1",
     ]  # fmt: skip
     paths = {**os.environ, "PYTHONPATH": str(RECIPE.parents[1])}
-    for pages in ("2", "4", "6"):
-        if pages == "6":
-            (tmp_path / "state.pt").unlink()  # the weights alone will do
-        subprocess.run([*command, "--pages", pages], check=True, capture_output=True, timeout=300, env=paths)
-    log = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    run, again = tmp_path / "run", tmp_path / "again"
+    start = ("--start", str(run / "nano"))  # where there is no state, the checkpoint will do
+    for pages, out, more in (("2", run, ()), ("4", run, ()), ("6", again, start)):
+        words = [*command, "--out", str(out), "--pages", pages, *more]
+        subprocess.run(words, check=True, capture_output=True, timeout=300, env=paths)
+    lines = [line for out in (run, again) for line in (out / "log.jsonl").read_text().splitlines()]
+    log = [json.loads(line) for line in lines]
     steps = [entry["steps"] for entry in log if "speed" in entry]
     assert steps == sorted(set(steps))
     assert log[-1]["pages"] >= 6
     assert "read" in [*log[-1], *log[-2]]
-    assert (tmp_path / "nano" / "model.safetensors").is_file()
+    assert (again / "nano" / "model.safetensors").is_file()

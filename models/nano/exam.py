@@ -14,7 +14,7 @@ from net import Net
 from pages import Fonts
 from texts import Texts
 
-LENGTHS = (8, 16, 32, 64, 128, 256, 384, 640)
+LENGTHS = (16, 64, 256, 640)
 KINDS = ("letters", "words", "prose")
 PAGES = 16
 
@@ -34,7 +34,7 @@ def examine(net: Net, texts: Path | None, fonts: list[Path], device: torch.devic
         figures = teach(net, batch, device, reading=False).figures
         result[f"sight {length}"] = {name: round(float(figures[name]), 3) for name in ("patch_right", "cell_right")}
     for length in LENGTHS:
-        for kind in KINDS if length <= 1.5 * longest and longest > 8 else ():
+        for kind in KINDS if length <= 1.5 * longest else ():
             for name, chosen in zip(("seen", "unseen"), sets, strict=True):
                 if chosen.names:
                     batch = make_batch(Order(length, PAGES, 512, length, kind=kind), held, chosen)

@@ -16,8 +16,8 @@ from figures import END, PAD
 from pages import Fonts, set_page
 from texts import Texts
 
-# How often each kind of text comes: most of it can only be read, not guessed.
-MIX = {"letters": 0.35, "jumbled": 0.2, "words": 0.2, "numbers": 0.07, "prose": 0.13, "code": 0.05}
+# How often each kind of text comes: half of it can only be read, not guessed; words alone make no sense either.
+MIX = {"letters": 0.14, "jumbled": 0.12, "words": 0.44, "numbers": 0.05, "prose": 0.2, "code": 0.05}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from feed import Batch
-from figures import END, NEWLINE, PAD, START, TOKENS
-from net import CELL, PATCH, PATCH_SLOTS, SLOT_HEIGHT, SLOT_WIDTH, Net
+from figures import ALPHABET, CELL, END, NEWLINE, PAD, START, TOKENS
+from net import PATCH, PATCH_SLOTS, POINTERS, SLOT_HEIGHT, SLOT_WIDTH, Net
 from torch import Tensor
 
 BLANK = TOKENS[" "]
 ASK = ([NEWLINE, START], [NEWLINE, TOKENS["<|grounding|>"], START + 1])  # "Free OCR.", and the prompt for Markdown
-WEIGHTS = {"patch": 0.5, "cell": 0.5, "copy": 1.0, "read": 1.0, "point": 0.3, "place": 0.1}
+WEIGHTS = {"patch": 0.5, "cell": 0.5, "copy": 1.0, "read": 1.0, "point": 0.6, "place": 0.1}
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ def teach(net: Net, batch: Batch, device: torch.device, reading: bool) -> Lesson
     patches, cells = net.see(pixels)
     figures: dict[str, Tensor] = {}
     side = batch.order.side
-    letters = (tokens > NEWLINE) & (tokens != BLANK)
+    letters = (tokens > NEWLINE) & (tokens != BLANK) & (tokens < ALPHABET)
     where, labels, real = _slots(tokens, places, letters, side)
     unpacked = net.unpack(cells)
     by_cell = _by_cell(side, len(tokens), device)
@@ -97,7 +97,7 @@ def _by_cell(side: int, pages: int, device: torch.device) -> Tensor:
 
 
 def _read(net: Net, cells: Tensor, tokens: Tensor, places: Tensor, side: int) -> dict[str, Tensor]:
-    """The decoder's losses: the next token, where it stands, and where in its cell."""
+    """The decoder's losses: the next token, where in its cell it stands, and where reading has come to."""
     embed = net.model.model.language_model.embed_tokens
     ask = torch.tensor(random.choice(ASK), device=tokens.device)  # noqa: S311
     prompt = torch.cat([net.prompt(cells), embed(ask).expand(len(tokens), -1, -1)], 1)
@@ -106,17 +106,21 @@ def _read(net: Net, cells: Tensor, tokens: Tensor, places: Tensor, side: int) ->
     known = tokens != PAD
     logits = net.model.lm_head(hidden[known]).float()
     target, spots = tokens[known], places[known]
-    across = side // CELL
-    cell = 1 + (spots[:, 1] // CELL).long() * (across + 1) + (spots[:, 0] // CELL).long()
-    wide = CELL // SLOT_WIDTH
+    across, wide = side // CELL, CELL // SLOT_WIDTH
+    column, row = (torch.cat([places[:, :1], places[:, :-1]], 1)[known] // CELL).long().T
+    cells_there = torch.stack(
+        [1 + row * (across + 1) + (column + aside).clamp(max=across - 1) for aside in POINTERS], 1
+    )
     inside = net.place_head(middle[known]).float()
-    scores = pointer[known].float()
+    scores = pointer.transpose(1, 2)[known].float()  # (n, pointers, prompt)
     right = logits.argmax(-1) == target
+    letters = (target != BLANK) & (target != END) & (target < ALPHABET)
     place = F.cross_entropy(inside[:, :wide], ((spots[:, 0] % CELL) // SLOT_WIDTH).long()) + F.cross_entropy(
         inside[:, wide:], ((spots[:, 1] % CELL) // SLOT_HEIGHT).long()
     )
     return {
-        "read": F.cross_entropy(logits, target), "point": F.cross_entropy(scores, cell), "place": place,
-        "read_right": right[(target != BLANK) & (target != END)].float().mean(),
-        "point_right": (scores.argmax(-1) == cell).float().mean(),
+        "read": F.cross_entropy(logits, target), "place": place,
+        "point": F.cross_entropy(scores.transpose(1, 2), cells_there),
+        "read_right": right[letters].float().mean(), "move_right": right[target >= ALPHABET].float().mean(),
+        "point_right": (scores.argmax(-1) == cells_there).float().mean(),
     }  # fmt: skip

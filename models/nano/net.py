@@ -1,25 +1,31 @@
 """The forward pass for training, over the modules of the transformers model: faster on a CPU than the model's own.
 
 Written so that nothing is computed that training does not need: grey patches (the three planes of a page are one),
-windows without padding, relative positions inside the dot product. The same numbers as the published forward; a test
-holds one against the other. On top of it stand heads that are dropped after training.
+windows that stay apart where they divide a view, relative positions inside the dot product. The same numbers as the
+published forward; a test holds one against the other. On top of it stand heads that only training needs.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
-from figures import ARCHITECTURE, END, PAD, VOCABULARY
+from figures import ALPHABET, ARCHITECTURE, CELL, END, PAD, read_folder, write_folder
 from torch import Tensor, nn
 
 from ocrpress.engines.deepseek.architecture import Architecture
 
-PATCH, CELL = 16, 64  # pixels behind a patch, and behind a vision token
+HEADS = "heads.safetensors"
+PATCH = 16  # pixels behind a patch
 SLOT_WIDTH, SLOT_HEIGHT = 4, 8  # pixels; a letter belongs to the slot that holds its centre
 PATCH_SLOTS = (PATCH // SLOT_WIDTH) * (PATCH // SLOT_HEIGHT)
-POINTER_LAYER = 2  # of the decoder: its first head is taught to look at the token that holds the next letter
+# Heads of this layer of the decoder are taught to look at the vision token where reading stands, the last of them at
+# the one to the right.
+POINTER_LAYER, POINTERS = 1, (0, 0, 0, 1)
+PLACE_LAYER = 2  # behind it stands a head that says where in its cell the next letter is
 
 
 class SlotHead(nn.Module):
@@ -35,10 +41,10 @@ class SlotHead(nn.Module):
         self.slots, self.inner = slots, inner
         self.norm = nn.LayerNorm(width)
         self.spread = nn.Linear(width, slots * inner)
-        self.letters = nn.Linear(inner, VOCABULARY)
+        self.letters = nn.Linear(inner, ALPHABET)
 
     def forward(self, features: Tensor, where: Tensor) -> Tensor:
-        """Logits (n, VOCABULARY) at `where`, indices into (features, slots) taken flat; features (m, width)."""
+        """Logits (n, ALPHABET) at `where`, indices into (features, slots) taken flat; features (m, width)."""
         spread = self.spread(self.norm(features)).view(-1, self.inner)
         return self.letters(F.gelu(spread[where], approximate="tanh"))
 
@@ -95,18 +101,42 @@ class Net(nn.Module):
 
     def _sam(self, pages: Tensor, sam: Any) -> Tensor:
         count, side, _ = pages.shape
-        grid, window = side // PATCH, self.window
+        grid = side // PATCH
         weight, bias = sam.patch_embed.projection.weight, sam.patch_embed.projection.bias
         cells = pages.view(count, grid, PATCH, grid, PATCH).transpose(2, 3).reshape(count, grid, grid, -1)
         x = F.linear(cells.to(weight.dtype).div_(127.5).sub_(1), weight.sum(1).flatten(1), bias)
         x = x + sam.interpolate_pos_encoding(grid, grid)
+        if grid % self.window:
+            for layer in sam.layers:
+                x = x + self._padded_attention(layer.attn, layer.layer_norm1(x))
+                x = x + layer.mlp.lin2(F.gelu(layer.mlp.lin1(layer.layer_norm2(x))))
+            return x
         # Windows stay apart through all layers: there is no global one among them.
-        across = grid // window
-        x = x.view(count, across, window, across, window, -1).transpose(2, 3).reshape(-1, window * window, x.shape[-1])
+        x = self._part(x)
         for layer in sam.layers:
             x = x + self._window_attention(layer.attn, layer.layer_norm1(x))
             x = x + layer.mlp.lin2(F.gelu(layer.mlp.lin1(layer.layer_norm2(x))))
-        return x.view(count, across, across, window, window, -1).transpose(2, 3).reshape(count, grid, grid, -1)
+        return self._join(x, grid)
+
+    def _part(self, x: Tensor) -> Tensor:
+        """(n, grid, grid, c) -> (windows, window², c)."""
+        count, grid, _, width = x.shape
+        across, window = grid // self.window, self.window
+        return x.view(count, across, window, across, window, width).transpose(2, 3).reshape(-1, window**2, width)
+
+    def _join(self, x: Tensor, grid: int) -> Tensor:
+        """(windows, window², c) -> (n, grid, grid, c)."""
+        across, window = grid // self.window, self.window
+        return (
+            x.view(-1, across, across, window, window, x.shape[-1]).transpose(2, 3).reshape(-1, grid, grid, x.shape[-1])
+        )
+
+    def _padded_attention(self, attention: Any, x: Tensor) -> Tensor:
+        """Of a grid that windows do not divide: the last ones reach over its end, and see zeros there."""
+        grid = x.shape[1]
+        more = -grid % self.window
+        padded = self._part(F.pad(x, (0, 0, 0, more, 0, more)))
+        return self._join(self._window_attention(attention, padded), grid + more)[:, :grid, :grid]
 
     def _window_attention(self, attention: Any, x: Tensor) -> Tensor:
         heads, window = attention.num_attention_heads, self.window
@@ -154,13 +184,13 @@ class Net(nn.Module):
         return torch.cat([begin, rows, inner.view_separator.expand(count, 1, width)], 1)
 
     def read(self, x: Tensor, first: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Decoder over embeddings (n, t, hidden); gives hidden states, those behind the pointer, and its scores.
+        """Decoder over embeddings (n, t, hidden); gives hidden states, those that tell places, and pointers' scores.
 
         Args:
-            first: index of the first embedding that is asked for the pointer; the keys are those before it.
+            first: index of the first embedding that is asked where it looks; the keys are those before it.
 
         Returns:
-            (n, t - first, hidden) of the last layer and of the pointer's, and (n, t - first, first) scores.
+            (n, t - first, hidden) of the last layer and of PLACE_LAYER, and (n, pointers, t - first, first) scores.
         """
         decoder = self.model.model.language_model
         cos, sin = (table[:, None] for table in decoder.rotary_emb(x, torch.arange(x.shape[1], device=x.device)[None]))
@@ -173,12 +203,13 @@ class Net(nn.Module):
             )
             q, k = _turn(q, cos, sin), _turn(k, cos, sin)
             if index == POINTER_LAYER:
-                pointer = (q[:, 0, first:] * self.depth**-0.5) @ k[:, 0, :first].transpose(-1, -2)
+                heads = len(POINTERS)
+                pointer = (q[:, :heads, first:] * self.depth**-0.5) @ k[:, :heads, :first].transpose(-1, -2)
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True)
             x = x + attention.o_proj(mixed.transpose(1, 2).flatten(2))
             y = _rms(layer.post_attention_layernorm, x)
             x = x + layer.mlp.down_proj(F.silu(layer.mlp.gate_proj(y)) * layer.mlp.up_proj(y))
-            if index == POINTER_LAYER:
+            if index == PLACE_LAYER:
                 middle = x[:, first:]
         return _rms(decoder.norm, x[:, first:]), middle, pointer
 
@@ -234,3 +265,27 @@ def _rms(norm: Any, x: Tensor) -> Tensor:
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     left, right = x.chunk(2, -1)
     return x * cos + torch.cat([-right, left], -1) * sin
+
+
+def save_net(net: Net, folder: Path, progress: dict[str, Any]) -> None:
+    """A checkpoint folder, and beside it the heads and how far training is, in heads.safetensors."""
+    from safetensors.torch import save_file
+
+    write_folder(net.model, folder)
+    heads = {name: p.to("cpu", torch.float16) for name, p in _heads(net).items()}
+    save_file(heads, folder / HEADS, {"progress": json.dumps(progress)})
+
+
+def load_net(net: Net, folder: Path) -> dict[str, Any]:
+    """What `save_net` wrote, into a net in float32; gives how far its training was."""
+    from safetensors import safe_open
+
+    net.model.load_state_dict(read_folder(folder).state_dict())
+    with safe_open(folder / HEADS, "pt") as file:
+        net.load_state_dict(net.state_dict() | {name: file.get_tensor(name) for name in _heads(net)})
+        progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    return progress
+
+
+def _heads(net: Net) -> dict[str, Tensor]:
+    return {name: p.detach() for name, p in net.named_parameters() if not name.startswith("model.")}

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-from figures import encode
+from figures import CELL, COLUMN, COLUMNS, ROW, ROWS, encode
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 HELD_OUT_FONTS = ("Vollkorn", "Cabin", "Courier", "Lato", "Fanwood", "Charis")  # families never trained on
@@ -35,8 +35,9 @@ class Page:
 
     Attributes:
         pixels: uint8 (q, q), grey.
-        tokens: ids of the text in reading order, int64 (n).
-        places: centre of each token in pixels, x and y, float32 (n, 2); of a blank, where it would stand.
+        tokens: ids of the text and its anchors in reading order, int64 (n).
+        places: centre of each token in pixels, x and y, float32 (n, 2); of a blank, where it would stand; of an
+            anchor, the next letter's.
     """
 
     pixels: np.ndarray
@@ -104,7 +105,7 @@ def set_page(text: str, path: str, side: int, fill: float, rng: random.Random, w
         wear: how often it is pale, askew, blurred, noisy or badly packed; 1 as a rule, 0 never.
     """
     padded = side >= 1024 or rng.random() < 0.2
-    aspect = rng.choice((0.7071, 0.7727, 1.0, rng.uniform(0.65, 1.5)))
+    aspect = rng.choice((0.7071, 0.7071, 0.7727, 1.0, rng.uniform(0.65, 1.5)))
     scale = rng.uniform(1.0, 2.0) if side < 1024 else rng.uniform(1.0, 1.3)
     height = side * scale * (1 if padded or aspect > 1 else 1 / aspect**0.5)
     if padded and aspect >= 1:
@@ -143,6 +144,7 @@ class _Sheet:
         self.top += int(max(0.0, self.height - self.top - self.bottom - 1.5 * needed) * rng.random())
         self.measure = (width - self.left - right - self.gutter * (self.columns - 1)) / self.columns
         self.tokens: list[str] = []
+        self.starts: set[int] = set()  # of lines, as indices into the tokens
         self.places: list[tuple[float, float]] = []
 
     def set_text(self, text: str, draw: ImageDraw.ImageDraw, ink: int, justify: bool) -> None:
@@ -164,6 +166,7 @@ class _Sheet:
                 if self.tokens:
                     self.tokens.append(" " if start else "\n")
                     self.places.append((self.places[-1][0] + self.size * 0.4, self.places[-1][1]))
+                self.starts.add(len(self.tokens))
                 x = self.left + column * (self.measure + self.gutter) + indent
                 self._draw_line(words[start:end], widths, x, y, blank, draw, ink)
                 start, y = end, y + self.pitch
@@ -233,8 +236,28 @@ def _see(image: Image.Image, padded: bool, side: int, sheet: _Sheet, rng: random
     if rng.random() < 0.2 * wear:
         noise = np.random.default_rng(rng.getrandbits(32)).integers(-12, 13, pixels.shape, np.int16)
         pixels = np.clip(pixels + noise, 0, 255).astype(np.uint8)
+    spots = np.clip(spots, 0, side - 0.01).astype(np.float32)
     text = "".join(sheet.tokens)
-    return Page(pixels, np.array(encode(text), np.int64), np.clip(spots, 0, side - 0.01).astype(np.float32), text)
+    tokens, whose = _anchored(text, spots, sheet.starts, side)
+    return Page(pixels, tokens, spots[whose], text)
+
+
+def _anchored(text: str, spots: np.ndarray, starts: set[int], side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids with anchors among them, and the index of the letter whose place each has, both int64 (n)."""
+    tokens: list[int] = []
+    whose: list[int] = []
+    at = (-1, -1)
+    for index, (token, (x, y)) in enumerate(zip(encode(text), spots.tolist(), strict=True)):
+        cell = (int(y // CELL), int(x // CELL))
+        if index in starts or (text[index] not in " \n" and cell[0] != at[0]):
+            tokens.append(ROW + int(y * ROWS / side))
+            at = (cell[0], -1)
+        if text[index] not in " \n" and cell[1] != at[1]:
+            tokens.append(COLUMN + int((cell[1] + 0.5) * CELL * COLUMNS / side))
+            at = cell
+        tokens.append(token)
+        whose += [index] * (len(tokens) - len(whose))
+    return np.array(tokens, np.int64), np.array(whose, np.int64)
 
 
 def _turn(image: Image.Image, spots: np.ndarray, degrees: float) -> tuple[Image.Image, np.ndarray]:

@@ -2,8 +2,9 @@
 
     PYTHONPATH=. python models/nano/train.py --out RUN --texts TEXTS --fonts FONTS
 
-RUN/state.pt is all that the same command needs to go on, on a CPU or on a GPU; where it is missing, RUN/weights.pt will
-do, a sixth of its size. RUN/log.jsonl is the curve; RUN/nano is a checkpoint folder of the averaged weights.
+RUN/state.pt is all that the same command needs to go on, on a CPU or on a GPU. RUN/nano is a checkpoint folder of the
+averaged weights, with the heads that training needs beside it; a new run may `--start` from one, models/nano for
+example. RUN/log.jsonl is the curve.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import argparse
 import copy
 import json
 import random
+import shutil
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -21,16 +23,19 @@ from typing import Any
 import torch
 from exam import examine
 from feed import Feed, Order
-from figures import new_model, write_folder
+from figures import new_model
 from lessons import teach
-from net import Net
+from net import Net, load_net, save_net
 from pages import Fonts
 from texts import Texts
 from torch import Tensor
 
 GOOD = 0.9  # of the letters that vision tokens give away: share read right, teacher-forced, at which pages get longer
+ANCHORED = 1.35  # tokens a character, with its share of anchors
+FULL = 300  # characters that few pages of 512 x 512 exceed
 SPEED = 2.0  # of Muon, as a multiple of AdamW's rate
 INSIDE = (".layers.", ".conv", "projector.", "unpack.")  # what Muon's matrices have in their names
+SHARES = (0.4, 0.1, 0.5)  # of batches: views of tiny, small, base
 AVERAGED = 0.998  # of the old in the running average of the weights, a step; less at first
 
 
@@ -51,7 +56,7 @@ class Progress:
     patches: float = 0.0
     sight: float = 0.0
     reads: float = 0.0
-    longest: float = 8.0
+    longest: float = 64.0
     reading: bool = False
 
 
@@ -89,25 +94,11 @@ class Optimizer:
                 group["lr"] = factor * rate
         self.muon.step()
         self.adam.step()
-        self.show(self.master)
+        show(self.master, self.net)
         self.taken += 1
         fresh = 1 - min(AVERAGED, self.taken / (self.taken + 10))
         with torch.no_grad():
             torch._foreach_lerp_(list(self.mean.values()), [p.detach() for p in self.master.values()], fresh)
-
-    @torch.no_grad()
-    def show(self, weights: dict[str, Tensor]) -> None:
-        """These weights into the net."""
-        for name, p in self.net.named_parameters():
-            p.copy_(weights[name].view_as(p))
-
-    @torch.no_grad()
-    def start(self, weights: dict[str, Tensor]) -> None:
-        """Begins from these weights, with nothing remembered."""
-        for name, p in self.master.items():
-            p.copy_(weights[name])
-            self.mean[name].copy_(p)
-        self.show(self.master)
 
     def state(self) -> dict[str, Any]:
         """All of it, for a file."""
@@ -123,7 +114,14 @@ class Optimizer:
                 p.copy_(found[name])
         self.muon.load_state_dict(state["muon"])
         self.adam.load_state_dict(state["adam"])
-        self.show(self.master)
+        show(self.master, self.net)
+
+
+@torch.no_grad()
+def show(weights: dict[str, Tensor], net: Net) -> None:
+    """These weights into a net."""
+    for name, p in net.named_parameters():
+        p.copy_(weights[name].view_as(p))
 
 
 class Training:
@@ -139,16 +137,17 @@ class Training:
         self.feed = Feed(self.texts, self.fonts, options.workers, 2 * options.workers + 1)
         self.device = torch.device(options.device)
         torch.manual_seed(options.seed)
-        self.net = Net(new_model()).to(self.device)
+        self.net = Net(new_model())
+        if options.start:
+            self.progress = Progress(**load_net(self.net, options.start))
+        self.net.to(self.device)
+        for name, p in self.net.named_parameters():
+            p.requires_grad_(not (options.frozen and ("sam_encoder" in name or "patch_head" in name)))
         self.optimizer = Optimizer(self.net, options.rate)
         self.net.to(torch.bfloat16)
         if (self.out / "state.pt").exists():
             state = torch.load(self.out / "state.pt", map_location=self.device, weights_only=True)
             self.optimizer.load(state["optimizer"])
-            self.progress = Progress(**state["progress"])
-        elif (self.out / "weights.pt").exists():
-            state = torch.load(self.out / "weights.pt", map_location=self.device, weights_only=True)
-            self.optimizer.start(state["mean"])
             self.progress = Progress(**state["progress"])
         self.rng.seed(options.seed + self.progress.steps)
         self.began = self.progress.steps if not (self.out / "state.pt").exists() else 0
@@ -157,22 +156,20 @@ class Training:
     def order(self) -> Order:
         """What the next batch is to be: the curriculum."""
         rng, size, progress = self.rng, self.options.batch, self.progress
-        seed, side = rng.getrandbits(60), rng.choices((512, 640, 1024), (0.9, 0.07, 0.03))[0]
+        seed, side = rng.getrandbits(60), rng.choices((512, 640, 1024), SHARES)[0]
         area = (side / 512) ** 2
         # Full pages mostly: they hold the most letters to learn from.
-        full = 10 ** rng.uniform(*(2.2, 2.75) if rng.random() < 0.7 else (1.3, 2.2))
+        full = 10 ** rng.uniform(*(2.2, 2.65) if rng.random() < 0.7 else (1.0, 2.2))
         variety = min(1.0, 1.5 * progress.patches)
         if not progress.reading:
             return Order(seed, max(1, round(size / area)), side, round(full * area), variety=variety)
-        # Half of the pages are full and read as far as the frontier, half hold no more than that; some are short, so
-        # that nothing is forgotten.
-        longest = progress.longest
-        read = longest if rng.random() < 0.7 else max(4, longest ** rng.random())
-        length, fill = (max(full, read), 0.3) if rng.random() < 0.5 else (read, 0.02)
-        pages = size / area * 330 / (75 * area + 180 + read * area)
+        # Pages are read as far as the frontier; one in four holds no more than that.
+        read = min(full, progress.longest)
+        length, fill = (read, 0.02) if rng.random() < 0.25 else (full, 0.3)
+        pages = size / area * 500 / (75 * area + 180 + read * area)
         return Order(
             seed, max(1, round(pages)), side, max(1, round(length * area)), fill, variety=variety,
-            read=round(read * area) + 1,
+            read=round(ANCHORED * read * area) + 4,
         )  # fmt: skip
 
     def run(self) -> None:
@@ -228,11 +225,11 @@ class Training:
         progress.sight += 0.02 * (float(figures["cell_right"]) - progress.sight)
         progress.reading = progress.reading or progress.sight > self.options.sight
         area = (order.side / 512) ** 2
-        if "read_right" in figures and min(order.length, order.read) >= 0.95 * progress.longest * area:
+        if "read_right" in figures and (order.length >= 0.95 * progress.longest * area or progress.longest > FULL):
             known = float(figures["read_right"]) / max(0.3, float(figures["cell_right"]))
             progress.reads += 0.05 * (min(1.0, known) - progress.reads)
             if progress.reads > GOOD:
-                progress.longest = min(self.options.longest, progress.longest * 1.01)
+                progress.longest = min(self.options.longest, progress.longest * 1.02)
 
     def wait(self) -> None:
         """Until nobody asks for quiet any more."""
@@ -240,15 +237,10 @@ class Training:
             time.sleep(2)
 
     def examine(self) -> None:
-        """Greedy readings of held-out text by the averaged weights, into the log; and the checkpoint folder."""
-        self.optimizer.show(self.optimizer.mean)
+        """Greedy readings of held-out text by the averaged weights, into the log."""
+        show(self.optimizer.mean, self.net)
         self.log(exam=examine(self.net, self.options.texts, self.options.fonts, self.device, self.progress.longest))
-        self.export()
-        self.optimizer.show(self.optimizer.master)
-
-    def export(self) -> None:
-        """The checkpoint folder of what the net holds now."""
-        write_folder(copy.deepcopy(self.net.model), self.out / "nano")
+        show(self.optimizer.master, self.net)
 
     def log(self, **entries: Any) -> None:
         """One line of JSON."""
@@ -257,18 +249,22 @@ class Training:
             file.write(json.dumps({**known, **entries}) + "\n")
 
     def save(self) -> None:
-        """The state, and the averaged weights in half precision; each whole or not at all."""
-        mean = {name: p.half() for name, p in self.optimizer.mean.items()}
-        for name, what in (("state", {"optimizer": self.optimizer.state()}), ("weights", {"mean": mean})):
-            fresh = self.out / f"{name}.new"
-            torch.save({"progress": asdict(self.progress), **what}, fresh)
-            fresh.replace(self.out / f"{name}.pt")
+        """The state, and the checkpoint folder of the averaged weights; each whole or not at all."""
+        fresh, net = self.out / "state.new", copy.deepcopy(self.net).float()
+        torch.save({"progress": asdict(self.progress), "optimizer": self.optimizer.state()}, fresh)
+        fresh.replace(self.out / "state.pt")
+        show(self.optimizer.mean, net)
+        fresh, kept = self.out / "nano.new", self.out / "nano"
+        save_net(net, fresh, asdict(self.progress))
+        shutil.rmtree(kept, ignore_errors=True)
+        fresh.rename(kept)
 
 
 def options() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--out", type=Path, required=True, help="folder of the run")
+    parser.add_argument("--start", type=Path, help="checkpoint folder that a new run starts from")
     parser.add_argument("--texts", type=Path, help="folder of texts; see texts.py")
     parser.add_argument("--fonts", type=Path, nargs="*", default=[], help="folders of fonts")
     parser.add_argument("--device", default="cpu")
@@ -281,6 +277,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=1e9)
     parser.add_argument("--pages", type=float, default=1e12)
     parser.add_argument("--sight", type=float, default=0.85, help="share of letters seen at which reading begins")
+    parser.add_argument("--frozen", action="store_true", help="leave the SAM half as it is")
     parser.add_argument("--longest", type=float, default=640, help="characters on a page of 512 × 512")
     parser.add_argument("--save-every", type=float, default=300, help="seconds")
     parser.add_argument("--log-every", type=float, default=30, help="seconds")
