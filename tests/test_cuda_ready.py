@@ -34,7 +34,7 @@ def test_no_step_and_no_encoding_asks_the_host_for_a_value():
         finally:
             torch.set_default_dtype(torch.float32)
         decoder = Decoder(model)
-        slots = Slots(decoder, 4, 256, exempt=(9, 10))
+        slots = Slots(decoder, 4, 256, exempt=(9, 10), ask_host=False)
         slots.prefill([0, 2], [torch.zeros(30, 64, dtype=torch.bfloat16)] * 2, [Rule(), RULE])
         slots.step(4, 40)
         assert slots.newest(4, 9).shape == (4, 9)
@@ -60,6 +60,24 @@ def test_a_step_replaces_none_of_the_tensors_that_a_graph_would_hold():
     slots.release(1)
     slots.prefill([1], [torch.randn(7, 64)], [Rule()])
     assert addresses() == before
+
+
+def test_the_rule_on_the_host_gives_the_tokens_that_a_graph_would():
+    decoder = Decoder(small_model())
+    prompts = [torch.randn(length, 64, generator=torch.Generator().manual_seed(length)) for length in (9, 30, 4)]
+    rules = [Rule(ngram=2, window=30), Rule(), Rule(temperature=2.0, ngram=1, window=12, seed=3)]
+
+    def tokens(ask_host: bool, ours: list[Rule]) -> list[list[int]]:
+        slots = Slots(decoder, 3, 256, exempt=(5,), ask_host=ask_host)
+        slots.prefill([0, 1, 2], prompts, ours)
+        for step in range(80):
+            slots.step(3, 30 + step)
+        return slots.newest(3, 81).tolist()
+
+    said = tokens(True, rules)
+    assert said == tokens(False, rules)
+    free = tokens(True, [Rule(), Rule(), Rule(temperature=2.0, seed=3)])
+    assert [mine != other for mine, other in zip(said, free, strict=True)] == [True, False, True]
 
 
 def fake_kernel(q, k_cache, v_cache, cache_seqlens=None, causal=False):

@@ -6,12 +6,13 @@ import json
 import random
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
 from ocrpress.document import Decoding  # noqa: E402
-from ocrpress.engines.deepseek.ngram import ban_repeats  # noqa: E402
+from ocrpress.engines.deepseek.ngram import ban_repeats, ban_repeats_here  # noqa: E402
 from ocrpress.engines.deepseek.sampling import choose, gumbel  # noqa: E402
 from ocrpress.engines.deepseek.slots import Rule, settle  # noqa: E402
 
@@ -32,32 +33,56 @@ def banned_together(cases: list[dict], exempt: set[int]) -> list[list[int]]:
     return [sorted((row == -torch.inf).nonzero().flatten().tolist()) for row in logits]
 
 
+def banned_here(cases: list[dict], exempt: set[int]) -> list[list[int]]:
+    """What the same rule bans on the host."""
+    recent = [np.array(case["ids"][max(0, len(case["ids"]) - case["window"]) :], dtype=np.int64) for case in cases]
+    allowed = torch.zeros(VOCABULARY, dtype=torch.bool)
+    allowed[list(exempt)] = True
+    logits = torch.zeros(len(cases), VOCABULARY)
+    ban_repeats_here(logits, recent, [case["ngram"] for case in cases], allowed)
+    assert set(logits.unique().tolist()) <= {0.0, -torch.inf}
+    return [sorted((row == -torch.inf).nonzero().flatten().tolist()) for row in logits]
+
+
+BOTH = pytest.mark.parametrize("banned", [banned_together, banned_here])
+
+
 def banned_plainly(ids: list[int], ngram: int, window: int, exempt: set[int]) -> list[int]:
     starts = range(max(0, len(ids) - window), len(ids) - ngram + 1)
     prefix = ids[len(ids) - ngram + 1 :]
     return sorted({ids[s + ngram - 1] for s in starts if ngram and ids[s : s + ngram - 1] == prefix} - exempt)
 
 
-def test_the_published_rule_bans_the_same_tokens_in_all_72_cases():
+@BOTH
+def test_the_published_rule_bans_the_same_tokens_in_all_72_cases(banned):
     cases = json.loads(GOLDEN.read_text())
     assert len(cases) == 72
     for exempt in {tuple(case["whitelist"]) for case in cases}:
         chosen = [case for case in cases if tuple(case["whitelist"]) == exempt]
-        assert banned_together(chosen, set(exempt)) == [sorted(case["banned"]) for case in chosen]
+        assert banned(chosen, set(exempt)) == [sorted(case["banned"]) for case in chosen]
 
 
-def test_rows_of_different_rules_and_lengths_do_not_disturb_each_other():
+@BOTH
+@pytest.mark.parametrize("letters", [3, VOCABULARY])
+def test_rows_of_different_rules_and_lengths_do_not_disturb_each_other(banned, letters):
     draw = random.Random(0)
     cases = [
         {
-            "ids": [draw.randrange(3) for _ in range(draw.randrange(0, 60))],
+            "ids": [draw.randrange(letters) for _ in range(draw.randrange(0, 60))],
             "ngram": draw.randrange(0, 7), "window": draw.randrange(0, 50),
         }
         for _ in range(400)
     ]  # fmt: skip
     expected = [banned_plainly(case["ids"], case["ngram"], case["window"], {1}) for case in cases]
-    assert banned_together(cases, {1}) == expected
-    assert sum(map(bool, expected)) > 100
+    assert banned(cases, {1}) == expected
+    assert sum(map(bool, expected)) > (100 if letters == 3 else 50)
+
+
+def test_a_token_that_was_broken_is_no_candidate():
+    for n in (1, 2):
+        logits = torch.zeros(1, 4)
+        ban_repeats_here(logits, [np.array([2, -1, 2])], [n], torch.zeros(4, dtype=torch.bool))
+        assert logits.tolist() == [[0.0, 0.0, 0.0 if n == 2 else -torch.inf, 0.0]]
 
 
 def test_no_rule_leaves_the_scores_alone():

@@ -34,10 +34,11 @@ class KVCache:
         # Zeros: SDPA multiplies what its mask hides by nought, and nought times NaN is NaN.
         self._keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
         self._values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
+        self._views: tuple[int, int, list[tuple[Tensor, Tensor]]] | None = None
 
     def resize(self, rows: Sequence[int], slots: int, capacity: int) -> None:
         """Keep these rows as the first ones of a cache of other size. One layer at a time is held twice."""
-        kept = min(capacity, self.capacity)
+        kept, self._views = min(capacity, self.capacity), None
         index = torch.tensor(rows, dtype=torch.long, device=self._keys[0].device)
         for buffers in (self._keys, self._values):
             for layer, old in enumerate(buffers):
@@ -69,7 +70,7 @@ class KVCache:
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             self._keys[layer][rows, :length] = k
             self._values[layer][rows, :length] = v
-            return _sdpa(q, k, v, is_causal=True)
+            return _sdpa(q, k.transpose(1, 2), v.transpose(1, 2), is_causal=True)
 
         return attend
 
@@ -81,22 +82,35 @@ class KVCache:
             prompts: (rows,), how many of them are prompt.
             bucket: an upper bound of the lengths, the new token included; no more of the cache is read.
         """
-        rows = torch.arange(lengths.shape[0], device=lengths.device)
+        count = lengths.shape[0]
+        places = torch.arange(count, device=lengths.device) * self.capacity + lengths
+        views = self._first(count, bucket)
         masks: dict[int, Tensor] = {}
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self._keys[layer], self._values[layer]
-            keys[rows, lengths] = k.squeeze(1)
-            values[rows, lengths] = v.squeeze(1)
+            for buffer, new in ((keys, k), (values, v)):
+                buffer.view(-1, *buffer.shape[2:]).index_copy_(0, places, new.squeeze(1))
             window = self._sizes.windows[layer]
             if self._flash and not window:
-                return self._flash(q, keys[: len(rows)], values[: len(rows)], lengths)
-            keys, values = keys[: len(rows), :bucket], values[: len(rows), :bucket]
+                return self._flash(q, keys[:count], values[:count], lengths)
             if window not in masks:
-                masks[window] = visible(lengths, prompts, bucket, window)[:, None, None]
-            return _sdpa(q, keys, values, mask=masks[window])
+                seen = visible(lengths, prompts, bucket, window)[:, None, None]
+                masks[window] = torch.zeros_like(seen, dtype=q.dtype).masked_fill_(~seen, -torch.inf)
+            return _sdpa(q, *views[layer], mask=masks[window])
 
         return attend
+
+    def _first(self, rows: int, bucket: int) -> list[tuple[Tensor, Tensor]]:
+        """By layer, the first tokens of the first rows' keys and values, (rows, kv_heads, bucket, head_dim).
+
+        Made once for as many steps as they serve: on a CPU, views cost as much time as small sums.
+        """
+        if self._views is None or self._views[:2] != (rows, bucket):
+            pairs = zip(self._keys, self._values, strict=True)
+            views = [(k[:rows, :bucket].transpose(1, 2), v[:rows, :bucket].transpose(1, 2)) for k, v in pairs]
+            self._views = rows, bucket, views
+        return self._views[2]
 
 
 def visible(lengths: Tensor, prompts: Tensor, bucket: int, window: int) -> Tensor:
@@ -112,7 +126,11 @@ def visible(lengths: Tensor, prompts: Tensor, bucket: int, window: int) -> Tenso
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-    """SDPA over tensors of (rows, tokens, heads, head_dim)."""
-    q, k, v = q.transpose(1, 2), k.transpose(1, 2), v.transpose(1, 2)
+    """SDPA of queries (rows, tokens, heads, head_dim), which is also the answer's shape.
+
+    Args:
+        k, v: (rows, kv_heads, tokens, head_dim).
+    """
+    q = q.transpose(1, 2)
     grouped = q.shape[1] != k.shape[1]
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped).transpose(1, 2)

@@ -51,15 +51,37 @@ class Sizes:
 
 @dataclass(frozen=True)
 class Layer:
-    """The weights of one layer; gate and up projections, and query, key and value, lie in one tensor each."""
+    """The weights of one layer, matrices as (in, out); gate and up projections lie in one tensor, and query, key and
+    value in another."""
 
-    input_norm: Tensor
+    input_norm: Norm
     qkv: Tensor
     out: Tensor
-    mlp_norm: Tensor
+    mlp_norm: Norm
     gate_up: Tensor
     down: Tensor
     experts: Experts | None
+
+
+class Norm:
+    """RMS norm (Zhang and Sennrich 2019, equation 4) over the last dimension.
+
+    On a CPU, where torch takes seven operations for it, x · w √n / √(|x|² + n ε) takes four.
+    """
+
+    def __init__(self, weight: Tensor, eps: float) -> None:
+        self._weight, self._eps = weight, eps
+        self._scaled: Tensor | None = None
+        if weight.device.type == "cpu" and weight.dtype == torch.float32:
+            self._scaled = weight * len(weight) ** 0.5
+            self._least = torch.tensor((len(weight) * eps) ** 0.5)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Of the shape of x."""
+        if self._scaled is None:
+            return F.rms_norm(x, self._weight.shape, self._weight, self._eps)
+        length = torch.linalg.vector_norm(x, dim=-1, keepdim=True).hypot_(self._least)
+        return x.div(length).mul_(self._scaled)
 
 
 class Decoder:
@@ -80,16 +102,15 @@ class Decoder:
                 for kind in config.layer_types[: config.num_hidden_layers]
             ),
         )  # fmt: skip
-        self._eps: float = config.rms_norm_eps
         self._embedding: Tensor = text.embed_tokens.weight
         self._head: Tensor = model.lm_head.weight
-        self._norm: Tensor = text.norm.weight
-        self._layers = [_layer(layer) for layer in text.layers[: config.num_hidden_layers]]
+        self._norm = Norm(text.norm.weight, config.rms_norm_eps)
+        self._layers = [_layer(layer, config.rms_norm_eps) for layer in text.layers[: config.num_hidden_layers]]
         frequencies = text.rotary_emb.inv_freq.to(device=self.device, dtype=torch.float32)
         angles = torch.arange(self.sizes.context, device=self.device, dtype=torch.float32)[:, None] * frequencies
         scale = text.rotary_emb.attention_scaling
         self._cos = (torch.cat((angles, angles), -1).cos() * scale).to(self.dtype)
-        self._sin = (torch.cat((angles, angles), -1).sin() * scale).to(self.dtype)
+        self._sin = (torch.cat((-angles, angles), -1).sin() * scale).to(self.dtype)  # see _turn
 
     @property
     def device(self) -> torch.device:
@@ -118,49 +139,57 @@ class Decoder:
             positions: (rows or 1, tokens), from 0, below the context.
             attend: keeps each layer's keys and values and does its attention.
         """
-        cos, sin = self._cos[positions].unsqueeze(2), self._sin[positions].unsqueeze(2)
-        shape = (*x.shape[:2], -1, self.sizes.head_dim)
-        parts = [n * self.sizes.head_dim for n in (self.sizes.heads, self.sizes.kv_heads, self.sizes.kv_heads)]
+        sizes = self.sizes
+        heads, kv_heads = sizes.heads, sizes.kv_heads
+        halves = (*x.shape[:2], -1, 2, sizes.head_dim // 2)
+        cos, sin = (table[positions].unflatten(-1, halves[3:]).unsqueeze(2) for table in (self._cos, self._sin))
+        states = x.flatten(0, 1)
         for index, layer in enumerate(self._layers):
-            q, k, v = F.linear(self._normed(x, layer.input_norm), layer.qkv).split(parts, dim=-1)
-            attended = attend(index, _turn(q.view(shape), cos, sin), _turn(k.view(shape), cos, sin), v.view(shape))
-            x = x + F.linear(attended.flatten(2), layer.out)
-            x = x + _feed_forward(layer, self._normed(x, layer.mlp_norm))
-        return self._normed(x, self._norm)
+            qkv = torch.mm(layer.input_norm(states), layer.qkv).view(halves)
+            qk, v = qkv.split_with_sizes((heads + kv_heads, kv_heads), 2)
+            q, k = _turn(qk, cos, sin).split_with_sizes((heads, kv_heads), 2)
+            attended = attend(index, q, k, v.flatten(3))
+            states = torch.addmm(states, attended.reshape(len(states), -1), layer.out)
+            states = _feed_forward(layer, states)
+        return self._norm(states).view_as(x)
 
     def logits(self, states: Tensor) -> Tensor:
         """Scores (…, vocabulary) in float32 of normalised states (…, hidden)."""
-        return F.linear(states, self._head).float()
-
-    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self._eps)
+        return torch.matmul(states, self._head.T).float()
 
 
 def _feed_forward(layer: Layer, x: Tensor) -> Tensor:
-    gate, up = F.linear(x, layer.gate_up).chunk(2, dim=-1)
-    dense = F.linear(F.silu(gate) * up, layer.down)
-    if layer.experts is None:
-        return dense
-    return dense + layer.experts(x.flatten(0, 1)).view_as(x)
+    """x and what the layer's second half adds to it; x (tokens, hidden)."""
+    normed = layer.mlp_norm(x)
+    gate, up = torch.mm(normed, layer.gate_up).chunk(2, dim=-1)
+    dense = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
+    return dense if layer.experts is None else dense + layer.experts(normed)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding, halves paired (RoFormer, section 3.2.2, in the layout of Llama)."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-second, first), dim=-1) * sin
+    """Rotary position embedding, halves paired (RoFormer, section 3.2.2, in the layout of Llama).
+
+    Args:
+        x: (…, 2, head_dim / 2).
+        cos, sin: likewise; the sine of the first half is negated.
+
+    Returns:
+        (…, head_dim).
+    """
+    return torch.addcmul(x * cos, x.flip(-2), sin).flatten(-2)
 
 
-def _layer(module: Any) -> Layer:
+def _layer(module: Any, eps: float) -> Layer:
     attention, mlp = module.self_attn, module.mlp
     sparse = hasattr(mlp, "experts")
     dense = mlp.shared_experts if sparse else mlp
     return Layer(
-        input_norm=module.input_layernorm.weight,
-        qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj),
-        out=attention.o_proj.weight,
-        mlp_norm=module.post_attention_layernorm.weight,
-        gate_up=_joined(dense.gate_proj, dense.up_proj),
-        down=dense.down_proj.weight,
+        input_norm=Norm(module.input_layernorm.weight, eps),
+        qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj).T,
+        out=attention.o_proj.weight.T,
+        mlp_norm=Norm(module.post_attention_layernorm.weight, eps),
+        gate_up=_joined(dense.gate_proj, dense.up_proj).T,
+        down=dense.down_proj.weight.T,
         experts=Experts(mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate) if sparse else None,
     )
 

@@ -1,10 +1,13 @@
-"""The sliding-window n-gram rule, for all rows at once and without asking the host.
+"""The sliding-window n-gram rule, twice: for all rows at once without asking the host, and on the host.
 
 No run of n tokens may occur twice among the last `window` generated tokens, the next one included: what followed an
 earlier occurrence of the last n - 1 tokens is banned (the rule published with DeepSeek-OCR's vLLM recipe).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -47,3 +50,33 @@ def _first_columns(lookback: int, longest: int, ngrams: Tensor) -> Tensor:
     """Column in the padded tokens of the first token of the run of n that ends at each of `lookback` columns."""
     columns = torch.arange(lookback, device=ngrams.device) + longest - 1
     return columns - (ngrams[:, None].clamp(min=1) - 1)
+
+
+def ban_repeats_here(logits: Tensor, recent: Sequence[Any], ngrams: Sequence[int], exempt: Tensor) -> None:
+    """The same in place and row by row, for logits on the CPU: a search in memory instead of thirty operations.
+
+    Args:
+        logits: (rows, vocabulary), float.
+        recent: each row's last generated tokens, its window of them at most, as a NumPy array of integers.
+        ngrams: each row's n (0: no rule).
+        exempt: (vocabulary,), bool: tokens that may repeat always.
+    """
+    for row, (tokens, n) in enumerate(zip(recent, ngrams, strict=True)):
+        if not n or len(tokens) < n:
+            continue
+        size = tokens.itemsize
+        past, ending = tokens[:-1].tobytes(), tokens[len(tokens) - n + 1 :].tobytes()
+        banned = tokens if n == 1 else [tokens[at // size + n - 1] for at in _places(past, ending, size)]
+        for token in {int(token) for token in banned if token >= 0}:
+            if not exempt[token]:
+                logits[row, token] = -torch.inf
+
+
+def _places(past: bytes, sought: bytes, size: int) -> list[int]:
+    """Where in `past` the bytes stand, at multiples of `size`."""
+    found, at = [], past.find(sought)
+    while at >= 0:
+        if at % size == 0:
+            found.append(at)
+        at = past.find(sought, at + 1)
+    return found

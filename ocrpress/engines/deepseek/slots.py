@@ -18,7 +18,7 @@ from ocrpress.engines.deepseek.cache import KVCache
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.flash import find_flash
 from ocrpress.engines.deepseek.graphs import Graphs
-from ocrpress.engines.deepseek.ngram import ban_repeats
+from ocrpress.engines.deepseek.ngram import ban_repeats, ban_repeats_here
 from ocrpress.engines.deepseek.sampling import choose
 
 BROKEN = -1  # in place of a token: the model's scores were not finite
@@ -85,6 +85,7 @@ class Slots:
         capacity: longest sequence, prompt and answer together, in tokens; at most the decoder's context.
         exempt: token ids that the n-gram rule never bans.
         capture: hold steps in CUDA graphs where that can be done.
+        ask_host: apply the n-gram rule on the host, which no graph can hold; None: if that is where the tensors are.
     """
 
     decoder: Decoder
@@ -92,6 +93,7 @@ class Slots:
     capacity: int
     exempt: Sequence[int] = ()
     capture: bool = True
+    ask_host: bool | None = None
     _rules: list[Rule] = field(init=False)
     _cache: KVCache = field(init=False)
     _state: _State = field(init=False)
@@ -100,6 +102,7 @@ class Slots:
         device, sizes = self.decoder.device, self.decoder.sizes
         self._exempt = torch.zeros(sizes.vocabulary, dtype=torch.bool, device=device)
         self._exempt[[token for token in self.exempt if token < sizes.vocabulary]] = True
+        self.ask_host = device.type == "cpu" if self.ask_host is None else self.ask_host
         self._graphs = Graphs(device, self.capture and self.decoder.capturable)
         self.reset(self.count, self.capacity)
 
@@ -202,6 +205,18 @@ class Slots:
         """The last `count` tokens that each of the first rows chose, oldest first, on the device; BROKEN among them."""
         return _newest(self._state.history[:rows], self._state.produced[:rows], count, BROKEN)
 
+    def _without_repeats(self, logits: Tensor, variant: Variant) -> Tensor:
+        rows, state = variant.rows, self._state
+        if self.ask_host:
+            said = zip(state.history.numpy(), state.produced[:rows].tolist(), self._rules, strict=False)
+            recent = [tokens[max(0, count - rule.window) : count] for tokens, count, rule in said]
+            ban_repeats_here(logits, recent, [rule.ngram for rule in self._rules[:rows]], self._exempt)
+            return logits
+        return ban_repeats(
+            logits, _newest(state.history[:rows], state.produced[:rows], variant.lookback, -1), state.ngrams[:rows],
+            state.windows[:rows], self._exempt, variant.longest,
+        )  # fmt: skip
+
     def _step(self, variant: Variant) -> None:
         rows, state = variant.rows, self._state
         lengths, produced, history = state.lengths[:rows], state.produced[:rows], state.history[:rows]
@@ -209,10 +224,7 @@ class Slots:
         states = self.decoder.forward(self.decoder.embed(state.tokens[:rows, None]), lengths[:, None], attend)
         logits = self.decoder.logits(states[:, 0])
         if variant.longest:
-            logits = ban_repeats(
-                logits, _newest(history, produced, variant.lookback, -1), state.ngrams[:rows], state.windows[:rows],
-                self._exempt, variant.longest,
-            )  # fmt: skip
+            logits = self._without_repeats(logits, variant)
         # A token's place in the sequence, not in the answer: the draw is that of `prefill` continued.
         temperatures = state.temperatures[:rows] if variant.draws else None
         chosen = _choose(logits, temperatures, state.seeds[:rows], lengths + 1)
@@ -226,12 +238,15 @@ class Slots:
 def _choose(logits: Tensor, temperatures: Tensor | None, seeds: Tensor, positions: Tensor) -> Tensor:
     """The next tokens; BROKEN where the scores hold NaN or nothing finite."""
     chosen = choose(logits, temperatures, seeds, positions)
-    return torch.where(logits.amax(dim=-1).isfinite(), chosen, BROKEN)
+    highest = logits.amax(dim=-1)
+    return torch.where(highest - highest == 0, chosen, BROKEN)  # what is not finite gives NaN
 
 
 def _newest(history: Tensor, produced: Tensor, count: int, missing: int) -> Tensor:
     """The last `count` entries of each row's history (rows, capacity), right-aligned; `missing` before the first."""
-    columns = produced[:, None] - count + torch.arange(count, device=history.device)
+    columns = produced[:, None] - count
+    if count > 1:
+        columns = columns + torch.arange(count, device=history.device)
     return torch.where(columns >= 0, history.gather(1, columns.clamp(min=0)), missing)
 
 
