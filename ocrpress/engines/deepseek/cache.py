@@ -74,17 +74,19 @@ class KVCache:
 
         return attend
 
-    def decode(self, lengths: Tensor, prompts: Tensor, bucket: int) -> Attend:
+    def decode(self, lengths: Tensor, prompts: Tensor, bucket: int, alone: bool = False) -> Attend:
         """Attention of one new token a row, for the first rows.
 
         Args:
             lengths: (rows,), tokens that each row holds already; the new one goes behind them.
             prompts: (rows,), how many of them are prompt.
             bucket: an upper bound of the lengths, the new token included; no more of the cache is read.
+            alone: there is one row, and the host may be asked its length: then nothing is read that a mask would hide.
         """
         count = lengths.shape[0]
         places = torch.arange(count, device=lengths.device) * self.capacity + lengths
         views = self._first(count, bucket)
+        length = int(lengths[0]) + 1 if alone else bucket
         masks: dict[int, Tensor] = {}
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -94,10 +96,13 @@ class KVCache:
             window = self._sizes.windows[layer]
             if self._flash and not window:
                 return self._flash(q, keys[:count], values[:count], lengths)
+            keys, values = views[layer]
+            if alone and not window:
+                return _sdpa(q, keys.narrow(2, 0, length), values.narrow(2, 0, length))
             if window not in masks:
                 seen = visible(lengths, prompts, bucket, window)[:, None, None]
                 masks[window] = torch.zeros_like(seen, dtype=q.dtype).masked_fill_(~seen, -torch.inf)
-            return _sdpa(q, *views[layer], mask=masks[window])
+            return _sdpa(q, keys, values, mask=masks[window])
 
         return attend
 

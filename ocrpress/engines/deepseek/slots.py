@@ -85,7 +85,8 @@ class Slots:
         capacity: longest sequence, prompt and answer together, in tokens; at most the decoder's context.
         exempt: token ids that the n-gram rule never bans.
         capture: hold steps in CUDA graphs where that can be done.
-        ask_host: apply the n-gram rule on the host, which no graph can hold; None: if that is where the tensors are.
+        ask_host: let a step ask for values where that makes it faster, which no graph can hold: for the n-gram rule,
+            and the length of a lone row. None: if the tensors are on the host.
     """
 
     decoder: Decoder
@@ -220,7 +221,7 @@ class Slots:
     def _step(self, variant: Variant) -> None:
         rows, state = variant.rows, self._state
         lengths, produced, history = state.lengths[:rows], state.produced[:rows], state.history[:rows]
-        attend = self._cache.decode(lengths, state.prompts[:rows], variant.bucket)
+        attend = self._cache.decode(lengths, state.prompts[:rows], variant.bucket, rows == 1 and bool(self.ask_host))
         states = self.decoder.forward(self.decoder.embed(state.tokens[:rows, None]), lengths[:, None], attend)
         logits = self.decoder.logits(states[:, 0])
         if variant.longest:
