@@ -113,9 +113,9 @@ def test_its_curve_falls_as_the_compression_rises(tmp_path, ocrpress):
 
 @pytest.mark.slow
 def test_a_page_of_600_characters_takes_seconds(tmp_path, ocrpress):
-    """Three are the aim; 4.0 to 4.9 were seen on two cores."""
+    """Three are the aim; 2.6 to 3.7, median 3.2, were seen on two cores."""
     make_pages(tmp_path / "pages", 600, 3)
     run = ocrpress("convert", tmp_path / "pages", *NANO, "--format", "json", "--slots", "1")
     assert run.code == 0, run.err
     seconds = [page["seconds"] for page in json.loads(run.text)["pages"]]
-    assert median(sum(each.values()) for each in seconds) <= 8.0
+    assert median(sum(each.values()) for each in seconds) <= 5.0

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import copy
 import json
-import math
 import random
 import shutil
 import signal
@@ -156,12 +155,11 @@ class Training:
 
     def order(self) -> Order:
         """What the next batch is to be: the curriculum."""
-        rng, options, progress = self.rng, self.options, self.progress
-        size = options.batch
+        rng, size, progress = self.rng, self.options.batch, self.progress
         seed, side = rng.getrandbits(60), rng.choices((512, 640, 1024), SHARES)[0]
         area = (side / 512) ** 2
         # Full pages mostly: they hold the most letters to learn from.
-        full = 10 ** rng.uniform(*(2.2, math.log10(options.longest) + 0.05) if rng.random() < 0.7 else (1.0, 2.2))
+        full = 10 ** rng.uniform(*(2.2, 2.65) if rng.random() < 0.7 else (1.0, 2.2))
         variety = min(1.0, 1.5 * progress.patches)
         if not progress.reading:
             return Order(seed, max(1, round(size / area)), side, round(full * area), variety=variety)
