@@ -11,6 +11,7 @@ import queue
 import signal
 import threading
 
+from ocrpress.sources.child import limit_memory
 from ocrpress.sources.clerk import Clerk
 from ocrpress.sources.protocol import HEADER, MAX_JSON, Message, Pixels, encode
 
@@ -21,7 +22,7 @@ def main() -> None:
     """Answer requests until stdin ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     logging.disable(logging.CRITICAL)
-    _limit_memory()
+    limit_memory(MEMORY_LIMIT)
     answers = os.dup(1)
     # Whatever a library prints must not end up among the pixels.
     null = os.open(os.devnull, os.O_WRONLY)
@@ -67,17 +68,6 @@ def _write(descriptor: int, data: Pixels) -> None:
             view = view[os.write(descriptor, view) :]
         except BrokenPipeError:
             _end()
-
-
-def _limit_memory() -> None:
-    try:
-        import resource
-    except ImportError:
-        return  # not a POSIX system
-    _, hard = resource.getrlimit(resource.RLIMIT_AS)
-    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 if __name__ == "__main__":

@@ -6,18 +6,14 @@ A page that has failed may crash, hang or eat all memory once more when it is dr
 from __future__ import annotations
 
 import contextlib
-import logging
-import os
-import signal
-import sys
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ocrpress.document import UnreadablePage
 from ocrpress.errors import OcrpressError, PageError
 from ocrpress.sources import SourceOptions, open_source
-from ocrpress.sources.pool import write_all
-from ocrpress.sources.protocol import HEADER, Message, Reply, encode, failed
+from ocrpress.sources.child import answer_requests
+from ocrpress.sources.protocol import Message, Reply, failed
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,20 +27,7 @@ MEMORY_LIMIT = 3 << 30  # bytes of address space
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    logging.disable(logging.CRITICAL)
-    _limit_memory()
-    answers = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints must not end up among the pixels
-    with contextlib.suppress(BrokenPipeError, EOFError):
-        while True:
-            request = _hear(sys.stdin.buffer)
-            # A parent that dies while a page hangs cannot stop us.
-            signal.alarm(request["seconds"] + 1)
-            reply = answer(request)
-            signal.alarm(0)
-            write_all(answers, encode(reply.message, len(reply.pixels)))
-            write_all(answers, reply.pixels)
+    answer_requests(answer, MEMORY_LIMIT)
 
 
 def answer(request: Message) -> Reply:
@@ -78,26 +61,6 @@ def _draw(request: Message) -> Image:
                 raise PageError(page.error)
             return page.image
     raise PageError("the document no longer has this page")
-
-
-def _hear(stream: BinaryIO) -> Message:
-    """The next request. Raises EOFError."""
-    import json
-
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        raise EOFError
-    message: Message = json.loads(stream.read(HEADER.unpack(header)[0]))
-    return message
-
-
-def _limit_memory() -> None:
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 if __name__ == "__main__":

@@ -10,20 +10,15 @@ costs one reply.
 from __future__ import annotations
 
 import contextlib
-import json
-import logging
-import os
-import signal
-import sys
 from io import BytesIO
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
 from ocrpress.document import UnreadablePage
 from ocrpress.errors import OcrpressError, PageError
 from ocrpress.sources import SourceOptions, open_source
 from ocrpress.sources.checks import MIN_DPI
-from ocrpress.sources.pool import write_all
-from ocrpress.sources.protocol import HEADER, Message, Reply, encode, failed, failed_by
+from ocrpress.sources.child import answer_requests
+from ocrpress.sources.protocol import Message, Reply, failed, failed_by
 from ocrpress.sources.raster import POINTS_PER_INCH
 
 if TYPE_CHECKING:
@@ -38,20 +33,7 @@ MEMORY_LIMIT = 3 << 30  # bytes of address space
 
 def main() -> None:
     """Answer requests until stdin ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
-    logging.disable(logging.CRITICAL)
-    _limit_memory()
-    answers = os.dup(1)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # whatever a library prints must not end up among the pixels
-    with contextlib.suppress(BrokenPipeError, EOFError):
-        while True:
-            request = _hear(sys.stdin.buffer)
-            # A parent that dies while a page hangs cannot stop us.
-            signal.alarm(request["seconds"] + 1)
-            reply = answer(request)
-            signal.alarm(0)
-            write_all(answers, encode(reply.message, len(reply.pixels)))
-            write_all(answers, reply.pixels)
+    answer_requests(answer, MEMORY_LIMIT)
 
 
 def answer(request: Message) -> Reply:
@@ -106,24 +88,6 @@ def _count(request: Message) -> Reply:
     path, name, pages = request["path"], request["name"], request["pages"]
     costs = count(path, request["max_tiles"], pages, request["password"], workers=0, name=name)
     return Reply({"costs": costs.as_object()})
-
-
-def _hear(stream: BinaryIO) -> Message:
-    """The next request. Raises EOFError."""
-    header = stream.read(HEADER.size)
-    if len(header) < HEADER.size:
-        raise EOFError
-    message: Message = json.loads(stream.read(HEADER.unpack(header)[0]))
-    return message
-
-
-def _limit_memory() -> None:
-    import resource
-
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = MEMORY_LIMIT if hard == resource.RLIM_INFINITY else min(MEMORY_LIMIT, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
 
 
 if __name__ == "__main__":
