@@ -92,8 +92,8 @@ class Settings:
 def make_model(settings: Settings) -> Any:
     """An UnlimitedOcrModel of random weights with a decoder of one small layer."""
     decoder = replace(PUBLISHED.decoder, layers=1, vocabulary=1024)
-    sam, clip = (PUBLISHED.sam, PUBLISHED.clip) if settings.full_size else (SMALL_SAM, SMALL_CLIP)
-    config = transformers_config(replace(PUBLISHED, sam=sam, clip=clip, decoder=decoder))
+    sam, clip = (PUBLISHED.sam, PUBLISHED.encoder) if settings.full_size else (SMALL_SAM, SMALL_CLIP)
+    config = transformers_config(replace(PUBLISHED, sam=sam, encoder=clip, decoder=decoder))
     return random_model(settings.device, settings.dtype, config).model
 
 

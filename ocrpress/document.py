@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 from ocrpress.inline import plain
-from ocrpress.modes import DEFAULT_MAX_TILES
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -102,7 +101,7 @@ class Request:
     page: PageImage
     mode: str
     task: str = "markdown"
-    max_tiles: int = DEFAULT_MAX_TILES
+    max_tiles: int | None = None
     attempt: int = 1
     decoding: Decoding = Decoding()
 

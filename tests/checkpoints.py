@@ -122,11 +122,22 @@ SMALL = {
 }  # fmt: skip
 
 
+def as_qwen(config: dict[str, Any], channels: int = 64) -> dict[str, Any]:
+    """A published config.json with DeepSeek-OCR-2's encoder in the place of CLIP, 2 layers of it; changed in place."""
+    width = config["vision_config"]["width"]
+    del width["clip-l-14-224"]
+    width["qwen2-0-5b"] = {"dim": channels, "layers": 2, "heads": 4, "kv_heads": 2, "intermediate_size": 96}
+    config["architectures"] = ["DeepseekOCR2ForCausalLM"]
+    config["projector_config"]["input_dim"] = channels
+    return config
+
+
 def write_small_checkpoint(
     folder: Path,
     edit: Callable[[dict[str, np.ndarray]], object] = lambda tensors: None,
     config: dict[str, Any] | None = None,
     shards: int = 1,
+    qwen: bool = False,
 ) -> Path:
     """A checkpoint folder of 0.4 M parameters, in the published layout, made in milliseconds.
 
@@ -134,6 +145,7 @@ def write_small_checkpoint(
         edit: may change the tensors before they are written.
         config: merged over the language_config.
         shards: number of safetensors files.
+        qwen: of DeepSeek-OCR-2's architecture.
     """
     from safetensors.numpy import save_file
 
@@ -142,12 +154,13 @@ def write_small_checkpoint(
 
     folder.mkdir(parents=True, exist_ok=True)
     spec = published_config(SMALL["vision"], {**SMALL["text"], **(config or {})})
-    (folder / "config.json").write_text(json.dumps(spec, indent=1))
+    (folder / "config.json").write_text(json.dumps(as_qwen(spec) if qwen else spec, indent=1))
     write_tokenizer(folder / "tokenizer.json", SMALL["text"]["vocab_size"])
     tensors = {
         name: make_tensor(name, list(shape)) for name, shape in expected_tensors(read_architecture(folder)).items()
     }
-    tensors["model.vision_model.embeddings.patch_embedding.weight"] = np.zeros((64, 3, 14, 14), np.float32)
+    if not qwen:
+        tensors["model.vision_model.embeddings.patch_embedding.weight"] = np.zeros((64, 3, 14, 14), np.float32)
     edit(tensors)
     weight_map = {}
     for index in range(shards):

@@ -3,13 +3,17 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 from conftest import ROOT, environment
 
+from ocrpress.engines.base import Capabilities
 from ocrpress.engines.cards import DEFAULT_CHECKPOINT, cards, load_card, read_card
 from ocrpress.errors import EngineError, UsageError
-from ocrpress.modes import MODES
+from ocrpress.modes import MODES, plan
+from ocrpress.pipeline import Options, options_for
+from ocrpress.sources import render_size
 
 GOOD = """
 about = "a small one"
@@ -33,7 +37,7 @@ def card_of(folder, text):
 
 
 def test_published_checkpoints_have_a_card_and_the_default_comes_first():
-    assert list(cards()) == [DEFAULT_CHECKPOINT, "nano", "unlimited-ocr"]
+    assert list(cards()) == [DEFAULT_CHECKPOINT, "deepseek-ocr-2", "jina-ocr-v1", "nano", "unlimited-ocr"]
     for card in published():
         assert re.fullmatch("[0-9a-f]{40}", card.revision)
         assert re.fullmatch(r"[\w-]+/[\w-]+", card.repository)
@@ -58,13 +62,17 @@ def test_the_cards_for_people_say_what_model_toml_says():
 
 def test_prompts_are_those_that_the_authors_publish():
     card = load_card("deepseek-ocr")
-    assert card.tasks == ("markdown", "text", "figure", "describe", "locate")
+    assert card.tasks == ("markdown", "text", "ocr", "figure", "describe", "locate")
     assert card.prompt("markdown") == "\n<|grounding|>Convert the document to markdown."
     assert card.prompt("text") == "\nFree OCR."
+    assert card.prompt("ocr") == "\n<|grounding|>OCR this image."
     assert card.prompt("locate=the title") == "\nLocate <|ref|>the title<|/ref|> in the image."
     assert load_card("unlimited-ocr").prompt("markdown") == "document parsing."
     generation = card.generation
     assert (generation.ngram, generation.window, generation.exempt) == (30, 90, (128821, 128822))
+    assert {name: each.max_tiles for name, each in cards().items() if each.max_tiles != 9} == {
+        "deepseek-ocr-2": 6, "unlimited-ocr": 32
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("task", ["locate", "locate=", "locate= ", "markdown=x", "Markdown", ""])
@@ -116,12 +124,26 @@ def test_a_folder_that_holds_its_weights_needs_no_repository(tmp_path):
         ("[prompts]", "[weights.x]\nsize = 3\n[prompts]", "has no weights.x.sha256"),
         ("[prompts]", "prompts = 3\n[other]", "unknown name 'other'"),
         ("about =", "about", "cannot be read"),
+        ("[prompts]", "max_tiles = 1\n[prompts]", "max_tiles is 1"),
+        ("[prompts]", "skip = [3]\n[prompts]", "skip is [3]"),
+        ("[prompts]", "skip = ['']\n[prompts]", "skip is ['']"),
+        ("[prompts]", "skips = []\n[prompts]", "did you mean 'skip'"),
     ],
 )
 def test_a_model_toml_that_makes_no_sense_is_an_error_that_names_the_place(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(EngineError, match=re.escape(message)):
         card_of(tmp_path, GOOD.replace(old, new))
+
+
+def test_a_checkpoints_tiles_are_taken_where_nobody_says_otherwise():
+    engine = SimpleNamespace(name="some", capabilities=Capabilities(("gundam",), max_tiles=32))
+    assert options_for(Options(), engine).max_tiles == 32
+    assert options_for(Options(max_tiles=4), engine).max_tiles == 4
+    pages = [
+        render_size(595, 842, options_for(given, engine).of_source()) for given in (Options(), Options(max_tiles=9))
+    ]
+    assert [plan(*size, "gundam", 32).tiles for size in pages] == [24, 6]
 
 
 def test_cards_need_no_heavy_package():

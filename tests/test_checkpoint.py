@@ -22,10 +22,10 @@ from checkpoints import (
 from conftest import ROOT, environment
 from safetensors.numpy import load_file
 
-from ocrpress.engines.deepseek import checkpoint as module
+from ocrpress.engines.deepseek import weights
 from ocrpress.engines.deepseek.architecture import PUBLISHED
 from ocrpress.engines.deepseek.cache import KVCache
-from ocrpress.engines.deepseek.checkpoint import check_checkpoint, is_present, load_model, open_checkpoint
+from ocrpress.engines.deepseek.checkpoint import check_checkpoint, empty_model, is_present, load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture, transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.random_weights import random_model
@@ -228,6 +228,24 @@ def test_one_file_or_many(tmp_path, shards):
     assert np.array_equal(model.model.language_model.layers[1].mlp.experts.gate_up_proj[:, 32:].numpy(), np.stack(up))
 
 
+def test_a_parameter_that_no_tensor_fills_is_an_error(small):
+    architecture, headers = check_checkpoint(opened(small))
+    model = empty_model(transformers_config(architecture), CPU, torch.float32)
+    for left_out in ("model.norm.weight", "model.layers.1.mlp.experts.3.up_proj.weight"):
+        with pytest.raises(EngineError, match="1 parameters stay unfilled"):
+            weights.fill(model, {name: header for name, header in headers.items() if name != left_out})
+
+
+def test_one_tensor_at_a_time_is_on_the_host_beside_the_model(small, monkeypatch):
+    _, headers = check_checkpoint(opened(small))
+    made = []
+    empty = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *a, **b: (made.append(a), empty(*a, **b))[1])
+    for _, value in weights._read(headers, pin=False):
+        assert value.numel()
+    assert made == [(max(4 * math.prod(header.shape) for header in headers.values()),)]
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "weights.safetensors"])
 def test_a_single_file_needs_no_index(small, name):
     (small / "model.safetensors.index.json").unlink()
@@ -275,7 +293,7 @@ FLAT = np.zeros((3,), np.float32)
 )  # fmt: skip
 def test_tensors_that_do_not_fit_are_counted_and_named_before_any_is_loaded(tmp_path, monkeypatch, edit, said):
     folder = write_small_checkpoint(tmp_path, edit)
-    monkeypatch.setattr(module, "_read", lambda *_: pytest.fail("weights were read"))
+    monkeypatch.setattr(weights, "fill", lambda *_: pytest.fail("weights were read"))
     with pytest.raises(EngineError) as caught:
         load_model(opened(folder), CPU, torch.float32)
     assert said in caught.value.message
@@ -353,7 +371,7 @@ def test_a_device_without_room_is_one_line(small, monkeypatch, error):
     def full(*_):
         raise error
 
-    monkeypatch.setattr(torch.nn.Module, "to", full)
+    monkeypatch.setattr(torch.Tensor, "copy_", full)
     with pytest.raises(EngineError, match="cpu has no room for the weights of small"):
         load_model(opened(small), CPU, torch.float32)
 
@@ -433,11 +451,19 @@ def test_no_config_at_all_is_one_line(small, text):
         opened(small)
 
 
-def test_deepseek_ocr_2_is_refused_by_the_part_that_is_missing(small):
-    changed(small, **{"vision_config__width__clip-l-14-224": None})
-    changed(small, **{"vision_config__width__qwen2-0-5b": {"dim": 896}})
-    with pytest.raises(EngineError, match=r"no vision_config\.width\.clip-l-14-224"):
-        opened(small)
+def test_surplus_tensors_are_skipped_where_a_card_says_so_or_they_are_those_of_a_published_one(tmp_path):
+    extra = put("mtp_module.heads.0.enorm.weight", FLAT)
+    folder = write_small_checkpoint(tmp_path, extra, config={"rope_theta": 1000000})
+    card = opened(folder).card
+    assert (card.skip, card.before_image) == (("mtp_module.",), "<|User|>:\n")
+    model = load_model(opened(folder), CPU, torch.float32)
+    assert model.config.text_config.rope_parameters["rope_theta"] == 1e6
+    text = (ROOT / "models" / "deepseek-ocr" / "model.toml").read_text()
+    (folder / "model.toml").write_text(text)
+    with pytest.raises(EngineError, match=r"1 tensor unknown \(mtp_module"):
+        check_checkpoint(opened(folder))
+    (folder / "model.toml").write_text('skip = ["mtp_module.heads"]\n' + text)
+    check_checkpoint(opened(folder))
 
 
 # Found by name

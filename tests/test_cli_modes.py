@@ -1,20 +1,29 @@
 from __future__ import annotations
 
 import json
+import re
 
+from conftest import ROOT
 from pdfmaker import Page, make_pdf, make_text_pdf
 from PIL import Image
+
+from ocrpress.modes import MODES
 
 
 def test_the_table_is_the_published_one(ocrpress):
     run = ocrpress("modes")
     assert (run.code, run.err) == (0, "")
     rows = {line.split()[0]: " ".join(line.split()[1:]) for line in run.text.splitlines()[2:]}
-    assert list(rows) == ["tiny", "small", "base", "large", "gundam", "gundam-m", "native"]
+    assert list(rows) == ["tiny", "small", "base", "large", "gundam", "gundam-m", "dynamic", "native"]
     assert rows["tiny"] == "512² – 64 73"
     assert rows["large"] == "1280² – 400 421"
     assert rows["gundam"] == "1024² n × 640² 100 n + 256 (10 rows)(10 cols + 1) + 273"
     assert rows["gundam-m"] == "1280² n × 1024² 256 n + 400 (16 rows)(16 cols + 1) + 421"
+    assert rows["dynamic"] == "1024² n × 768² 144 n + 256 144 n + 257"
+    published = re.findall(r"^\| ([\w-]+) \| (.*?) \|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert {name: cells.replace(" | ", " ") for name, cells in published if name in MODES} == {
+        name: row for name, row in rows.items() if name != "native"
+    }
 
 
 def test_the_table_for_programs(ocrpress):

@@ -72,8 +72,9 @@ def alone(model, tokenizer, card, request: Request) -> list[int]:
             "pixel_values_local": normalised(views.tiles), "num_local_patches": [len(views.tiles)],
             "patches_grid": [list(made.grid)],
         }  # fmt: skip
-    question = tokenizer.encode(card.prompt(request.task))
-    ids = [tokenizer.bos, *[tokenizer.image] * made.sequence_tokens, *question]
+    opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
+    question = tokenizer.encode(card.prompt(request.task) + card.after_prompt)
+    ids = [*opening, *[tokenizer.image] * made.sequence_tokens, *question]
     rule = NgramRule(len(ids), card.generation)
     with torch.no_grad():
         output = model.generate(
@@ -121,6 +122,17 @@ def mixed(model, tokenizer, card):
         for index, mode in enumerate(modes)
     ]  # fmt: skip
     return requests, {request.key: alone(model, tokenizer, card, request) for request in requests}
+
+
+def test_a_card_may_open_and_close_the_prompt_otherwise(model, tokenizer, card):
+    other = replace(card, before_image="<|User|>:\n", after_prompt="\n<|Assistant|>:\n")
+    request = Request(0, page(5, "tiny"), "tiny", decoding=Decoding(max_tokens=20, ignore_end=True))
+    engine = DeepseekEngine(model, tokenizer, other, slots=1)
+    try:
+        (answer,) = engine.read([request])
+    finally:
+        engine.close()
+    assert answer.text == tokenizer.decode(alone(model, tokenizer, other, request))
 
 
 def check(tokenizer, mixed, answers: list) -> None:

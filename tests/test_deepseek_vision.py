@@ -192,7 +192,7 @@ def test_in_bfloat16_it_is_as_close_to_float32_as_transformers_is(model):
         assert error(mine, exact) < min(0.05, 1.1 * error(theirs(halved, each), exact))
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [name for name in MODES if name != "dynamic"])
 def test_a_sequence_is_as_long_as_planned_and_nothing_waits_for_the_device(mode):
     """On the device "meta", which has no values, so that whatever asks for one raises; at the published size."""
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig

@@ -24,7 +24,16 @@ def test_plans_equal_the_published_code(case: dict) -> None:
 
 def test_vision_tokens_are_those_of_the_published_table() -> None:
     tokens = {mode: plan(1224, 1584, mode).vision_tokens for mode in MODES}
-    assert tokens == {"tiny": 64, "small": 100, "base": 256, "large": 400, "gundam": 856, "gundam-m": 1936}
+    assert tokens == {
+        "tiny": 64, "small": 100, "base": 256, "large": 400, "gundam": 856, "gundam-m": 1936, "dynamic": 1120
+    }  # fmt: skip
+
+
+def test_a_checkpoint_may_take_more_tiles_and_dynamic_never_takes_more_than_six() -> None:
+    assert plan(2480, 3508, "gundam").tiles == plan(2480, 3508, "gundam", 9).tiles == 6
+    assert plan(2480, 3508, "gundam", 32).tiles == 24
+    assert plan(2480, 3508, "dynamic", 32).tiles == 6
+    assert plan(700, 768, "dynamic").tiles == 0
 
 
 def test_valid_tokens_leave_out_the_padding() -> None:

@@ -39,7 +39,7 @@ def test_the_modes_are_those_of_the_table(server):
     tokens = {name: (row["view_vision_tokens"], row["view_sequence_tokens"]) for name, row in rows.items()}
     assert tokens == {
         "tiny": (64, 73), "small": (100, 111), "base": (256, 273), "large": (400, 421), "gundam": (256, 273),
-        "gundam-m": (400, 421), "native": (0, 0),
+        "gundam-m": (400, 421), "dynamic": (256, 257), "native": (0, 0),
     }  # fmt: skip
     assert [row["fit"] for row in rows.values()] == ["stretch", "stretch", "pad", "pad", "pad", "pad", "none"]
     assert [row["tile"] for row in rows.values()] == [0, 0, 0, 0, 640, 1024, 0]

@@ -60,7 +60,7 @@ def new_model(architecture: Architecture = ARCHITECTURE) -> Any:
     from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
 
     model = UnlimitedOcrForConditionalGeneration(transformers_config(architecture))
-    clip = architecture.clip
+    clip = architecture.encoder
     positions = model.model.vision_tower.vision_encoder.embeddings.position_embedding.weight
     positions.data[1:] = _positions(clip.image // clip.patch, clip.width)
     return model

@@ -66,23 +66,17 @@ def _table() -> str:
 
     rows = [["mode", "global view", "tiles", "vision tokens", "sequence tokens"]]
     for mode in MODES.values():
-        bare = plan(mode.view, mode.view, mode.name).sequence_tokens if not mode.tile else _view_sequence(mode)
-        side = mode.tile // PIXELS_PER_TOKEN
+        bare, side = mode.view_sequence, mode.tile // PIXELS_PER_TOKEN
+        tiled = f"({side} rows)({side} cols + 1) + {bare}" if mode.newlines else f"{mode.tile_tokens} n + {bare}"
         rows.append([
             mode.name,
             f"{mode.view}²",
             f"n × {mode.tile}²" if mode.tile else "–",
             f"{mode.tile_tokens} n + {mode.view_tokens}" if mode.tile else str(mode.view_tokens),
-            f"({side} rows)({side} cols + 1) + {bare}" if mode.tile else str(bare),
+            tiled if mode.tile else str(bare),
         ])  # fmt: skip
     rows.append([NATIVE.name, "the page's pixels", "–", "none", "none"])
     return table(rows)
-
-
-def _view_sequence(mode: Mode) -> int:
-    """Sequence tokens of a global view: a newline token ends each row, a separator the view."""
-    side = mode.view // PIXELS_PER_TOKEN
-    return side * (side + 1) + 1 if side else 0
 
 
 def _as_object(mode: Mode, max_tiles: int) -> dict[str, Any]:
@@ -90,11 +84,11 @@ def _as_object(mode: Mode, max_tiles: int) -> dict[str, Any]:
         "mode": mode.name,
         "view": mode.view,
         "tile": mode.tile,
-        "max_tiles": max_tiles if mode.tile else 0,
+        "max_tiles": mode.most_tiles(max_tiles) if mode.tile else 0,
         "fit": ("stretch" if mode.stretch else "pad") if mode.view else "none",
         "view_vision_tokens": mode.view_tokens,
         "tile_vision_tokens": mode.tile_tokens,
-        "view_sequence_tokens": _view_sequence(mode),
+        "view_sequence_tokens": mode.view_sequence,
     }
 
 

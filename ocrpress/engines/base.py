@@ -23,6 +23,7 @@ class Capabilities:
         grounding: whether its Completions say where the text stands.
         decoding: whether it heeds `Request.decoding`, so that asking again in another way can help.
         in_flight: how many pages it holds at a time; the pages in memory are bounded by it.
+        max_tiles: the largest number of tiles of a page, where a request does not say one; None is the mode's.
     """
 
     modes: tuple[str, ...]
@@ -30,6 +31,7 @@ class Capabilities:
     grounding: bool = True
     decoding: bool = False
     in_flight: int = 1
+    max_tiles: int | None = None
 
 
 @dataclass(frozen=True)

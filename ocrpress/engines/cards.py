@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ocrpress.errors import EngineError, UsageError, unknown
-from ocrpress.modes import MODES
+from ocrpress.modes import DEFAULT_MAX_TILES, MODES
 
 DEFAULT_CHECKPOINT = "deepseek-ocr"
 CARD_FILE = "model.toml"
-TASKS = ("markdown", "text", "figure", "describe", "locate")
+TASKS = ("markdown", "text", "ocr", "figure", "describe", "locate")
 WHAT = "{what}"  # in the prompt of `locate`: what to look for
 _MARKUP = re.compile(r"<[^\s>]*>")
 
@@ -65,7 +65,11 @@ class Card:
         revision: the commit that `pull` takes; empty where none could be verified.
         download_gb: size of the download in gigabytes (10⁹ bytes).
         weights_here: whether the weights lie in `folder`.
+        max_tiles: the largest number of tiles of a page.
+        before_image: what opens the sequence in place of the start token, where the authors put something else.
         after_image: what stands between the image tokens and the prompt.
+        after_prompt: what stands behind the prompt.
+        skip: how the names of tensors begin that the files hold and this engine does not need.
         weights: file name -> what the published file is, where that is known from several sources.
     """
 
@@ -81,7 +85,11 @@ class Card:
     revision: str = ""
     download_gb: float = 0.0
     weights_here: bool = False
+    max_tiles: int = DEFAULT_MAX_TILES
+    before_image: str = ""
     after_image: str = "\n"
+    after_prompt: str = ""
+    skip: tuple[str, ...] = ()
     weights: Mapping[str, WeightsFile] = field(default_factory=dict)
 
     @property
@@ -90,7 +98,7 @@ class Card:
         return tuple(self.prompts)
 
     def prompt(self, task: str) -> str:
-        """The text that follows the image tokens, for a task: "markdown", …, or "locate=WHAT".
+        """The text that follows the image tokens, without `after_prompt`, for a task: "markdown", …, or "locate=WHAT".
 
         Raises:
             UsageError: a task that this checkpoint does not know, `locate` without WHAT, or a WHAT that would pass
@@ -144,12 +152,17 @@ def read_card(folder: Path) -> Card:
             raise EngineError(
                 f"{path}: the prompt of {name} is '{text}'", f"'{WHAT}' belongs into that of locate alone"
             )
+    if found.get("max_tiles", 2) < 2:
+        raise EngineError(f"{path}: max_tiles is {found['max_tiles']}", "it is 2 or more")
+    if not all(isinstance(prefix, str) and prefix for prefix in found.get("skip", ())):
+        raise EngineError(f"{path}: skip is {found['skip']}", "it is a list of the beginnings of tensors' names")
     if not all(type(token) is int for token in found["generation"].get("exempt", ())):
         raise EngineError(f"{path}: generation.exempt is {found['generation']['exempt']}", "it is a list of token ids")
     for name, file in found.get("weights", {}).items():
         _check_keys(path, f"weights.{name}.", file, WeightsFile)
     return Card(**{
         **found, "name": folder.name, "folder": folder, "modes": tuple(found["modes"]),
+        "skip": tuple(found.get("skip", ())),
         "generation": Generation(**{**found["generation"], "exempt": tuple(found["generation"].get("exempt", ()))}),
         "weights": {name: WeightsFile(**file) for name, file in found.get("weights", {}).items()},
     })  # fmt: skip

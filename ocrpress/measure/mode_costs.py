@@ -47,7 +47,7 @@ class Costs:
 
 def count(
     file: str,
-    max_tiles: int,
+    max_tiles: int | None,
     pages: str | None = None,
     password: str | None = None,
     workers: int = SourceOptions.workers,

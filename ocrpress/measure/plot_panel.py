@@ -20,7 +20,7 @@ from ocrpress.writers.clean import encodable, one_line
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 STYLES: dict[str, Any] = {"natural": "-", "shuffled": (0, (5, 2)), "random": (0, (1.2, 1.6))}
 OTHER_STYLE = (0, (6, 2, 1.2, 2))
-MARKERS = {"tiny": "o", "small": "s", "base": "^", "large": "D", "gundam": "v", "gundam-m": "P"}
+MARKERS = {"tiny": "o", "small": "s", "base": "^", "large": "D", "gundam": "v", "gundam-m": "P", "dynamic": "*"}
 OTHER_MARKER = "X"
 CONTROL, PUBLISHED, GRID, DIM = "#444444", "#777777", "#e6e6e6", "#555555"
 NATIVE_DASH = (0, (9, 5))

@@ -33,10 +33,11 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
+from ocrpress.engines.deepseek.architecture import ClipConfig
 from ocrpress.modes import get_mode
 
 if TYPE_CHECKING:
-    from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
+    from ocrpress.engines.deepseek.architecture import Architecture, DecoderConfig, QwenConfig, SamConfig
     from ocrpress.modes import Plan
 
 PROMPT_TEXT = 10  # tokens of the prompt beside the vision sequence: the start token and the question
@@ -160,11 +161,12 @@ def _view_flops(architecture: Architecture, side: int) -> float:
     """Operations of encoding one view of side × side pixels."""
     if not side:
         return 0.0
-    sam, clip = architecture.sam, architecture.clip
+    sam, encoder = architecture.sam, architecture.encoder
     across = side // sam.patch
     tokens = across**2 // 16
-    projector = 2 * tokens * (sam.channels[1] + clip.width) * architecture.decoder.width
-    return _sam_flops(sam, across) + _clip_flops(clip, tokens) + projector
+    projector = 2 * tokens * architecture.features * architecture.decoder.width
+    second = _clip_flops(encoder, tokens) if isinstance(encoder, ClipConfig) else _qwen_flops(encoder, tokens)
+    return _sam_flops(sam, across) + second + projector
 
 
 def _sam_flops(sam: SamConfig, across: int) -> float:
@@ -180,6 +182,13 @@ def _sam_flops(sam: SamConfig, across: int) -> float:
     first, second = sam.channels
     compressor = 2 * 9 * (patches // 4 * sam.neck * first + patches // 16 * first * second)
     return sam.layers * linear + (sam.layers - whole) * windows + whole * everywhere + embedding + neck + compressor
+
+
+def _qwen_flops(qwen: QwenConfig, tokens: int) -> float:
+    """Qwen2 over so many features, which see one another, and as many queries, which see them and those before."""
+    width, kv = qwen.width, qwen.kv_heads * qwen.width // qwen.heads
+    linear = 2 * (2 * tokens) * (2 * width * width + 2 * width * kv + 3 * width * qwen.mlp)
+    return qwen.layers * (linear + 4 * 2.5 * tokens**2 * width)
 
 
 def _clip_flops(clip: ClipConfig, tokens: int) -> float:

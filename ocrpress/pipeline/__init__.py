@@ -97,11 +97,14 @@ def open_reading(
 
 
 def options_for(options: Options, engine: Engine) -> Options:
-    """The options with their mode filled in. Raises UsageError for a mode or a task that this engine does not read."""
+    """The options with their mode and largest number of tiles filled in.
+
+    Raises UsageError for a mode or a task that this engine does not read.
+    """
     mode = options.mode or engine.capabilities.modes[0]
     get_mode(mode)
     if mode not in engine.capabilities.modes:
         known = ", ".join(engine.capabilities.modes)
         raise UsageError(f"engine {engine.name} does not read mode '{mode}'", f"it reads {known}")
     check_task(options.task, engine.capabilities.tasks, engine.name)
-    return replace(options, mode=mode)
+    return replace(options, mode=mode, max_tiles=options.max_tiles or engine.capabilities.max_tiles)

@@ -49,7 +49,7 @@ class Options:
     renderer: str = SourceOptions.renderer
     max_pixels: int = SourceOptions.max_pixels
     max_pages: int = SourceOptions.max_pages
-    max_tiles: int = SourceOptions.max_tiles
+    max_tiles: int | None = SourceOptions.max_tiles
     workers: int = SourceOptions.workers
     page_seconds: float = SourceOptions.page_seconds
 

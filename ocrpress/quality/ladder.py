@@ -13,7 +13,7 @@ from typing import Literal
 
 from ocrpress.document import Decoding, Fault
 from ocrpress.errors import UsageError, unknown
-from ocrpress.modes import DEFAULT_MAX_TILES, MODES, plan
+from ocrpress.modes import MODES, plan
 
 NO_FALLBACK = "none"
 FALLBACKS = ("rapid", NO_FALLBACK)
@@ -84,7 +84,7 @@ def next_rung(
     fault: Fault,
     size: tuple[int, int],
     modes: Sequence[str],
-    max_tiles: int = DEFAULT_MAX_TILES,
+    max_tiles: int | None = None,
 ) -> Rung | None:
     """The next way to ask after an answer was rejected, or None at the end of the ladder.
 
@@ -110,7 +110,7 @@ def next_rung(
     return None
 
 
-def larger_mode(mode: str, size: tuple[int, int], modes: Sequence[str], max_tiles: int) -> str | None:
+def larger_mode(mode: str, size: tuple[int, int], modes: Sequence[str], max_tiles: int | None) -> str | None:
     """The next mode of the table that sees more of a page of that size in pixels; None if there is none."""
     names = list(MODES)
     if mode not in names:

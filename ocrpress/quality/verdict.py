@@ -12,7 +12,7 @@ from ocrpress.quality.loops import find_loop
 if TYPE_CHECKING:
     from ocrpress.document import Completion, Fault, PageImage
 
-READING_TASKS = frozenset({"markdown", "text"})  # the others may rightly answer with a word, or none
+READING_TASKS = frozenset({"markdown", "text", "ocr"})  # the others may rightly answer with a word, or none
 FEWEST_LETTERS = 40  # that a page's ink must be worth before an empty answer is a fault
 EMPTY_SHARE = 1 / 40  # of those letters, below which an answer is as good as empty
 ENOUGH_LETTERS = 500  # are never empty, whatever is on the page
@@ -46,7 +46,7 @@ def judge(completion: Completion, page: PageImage, decoding: bool, task: str = "
         page: what the engine was shown.
         decoding: the engine chooses its tokens (`Capabilities.decoding`), so it can loop, be cut off, or say nothing;
             of engines that do not, only errors are faults.
-        task: emptiness is a fault of "markdown" and "text" only.
+        task: emptiness is a fault of "markdown", "text" and "ocr" only.
     """
     text = completion.text
     if completion.stop == "error":

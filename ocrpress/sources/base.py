@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
-from ocrpress.modes import DEFAULT_MAX_TILES
-
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -28,6 +26,7 @@ class SourceOptions:
         renderer: "auto" is pdfium, and poppler for a page that pdfium cannot render.
         max_pixels: largest page image, in pixels; a larger page is scaled down and says so.
         max_pages: most pages taken from one document.
+        max_tiles: largest number of tiles of a page; None leaves it to checkpoint and mode.
         workers: processes that render PDF pages ahead of the engine; 0 renders in this process.
         page_seconds: time limit for rendering one page in a worker.
     """
@@ -39,7 +38,7 @@ class SourceOptions:
     renderer: Renderer = "auto"
     max_pixels: int = 50_000_000
     max_pages: int = 100_000
-    max_tiles: int = DEFAULT_MAX_TILES
+    max_tiles: int | None = None
     workers: int = 1
     page_seconds: float = 120.0
 

@@ -38,8 +38,9 @@ def check_options(options: SourceOptions) -> None:
     if not 0 < options.page_seconds < math.inf:
         raise UsageError(f"a time limit of {options.page_seconds:g} seconds a page", "it must be more than 0")
     for name, least in (("max_pixels", 1), ("max_pages", 1), ("max_tiles", 2), ("workers", 0)):
-        if getattr(options, name) < least:
-            raise UsageError(f"{name} is {getattr(options, name)}", f"it must be {least} or more")
+        value = getattr(options, name)
+        if value is not None and value < least:
+            raise UsageError(f"{name} is {value}", f"it must be {least} or more")
 
 
 def check_page_count(name: str, count: int, options: SourceOptions) -> None:

@@ -119,10 +119,11 @@ def _tiled_size(width: float, height: float, mode: Mode, options: SourceOptions)
     The grid depends on the pixels, and the pixels on the grid: start from a size that is large enough for every grid,
     then repeat until both agree. Rounding to whole pixels can make two grids take turns; then the larger size serves.
     """
-    size = _covering(width, height, mode.tile * options.max_tiles, mode.tile * options.max_tiles)
+    most = mode.tile * mode.most_tiles(options.max_tiles)
+    size = _covering(width, height, most, most)
     sizes: list[Size] = []
     while size not in sizes:
         sizes.append(size)
-        cols, rows = choose_grid(*size, mode.tile, options.max_tiles)
+        cols, rows = choose_grid(*size, mode, options.max_tiles)
         size = _covering(width, height, max(cols * mode.tile, mode.view), max(rows * mode.tile, mode.view))
     return max(sizes[sizes.index(size) :])

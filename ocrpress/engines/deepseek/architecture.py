@@ -40,6 +40,24 @@ class ClipConfig:
 
 
 @dataclass(frozen=True)
+class QwenConfig:
+    """The second half of DeepSeek-OCR-2's encoder, in the place of CLIP: Qwen2's layers over features and queries.
+
+    Attributes:
+        queries: how many trained queries there are for a view; the one for its number of features is taken.
+    """
+
+    layers: int = 24
+    width: int = 896
+    heads: int = 14
+    kv_heads: int = 2
+    mlp: int = 4864
+    queries: tuple[int, int] = (144, 256)
+    norm_eps: float = 1e-6
+    rope_theta: float = 1e6
+
+
+@dataclass(frozen=True)
 class DecoderConfig:
     """The mixture-of-experts language model.
 
@@ -77,7 +95,7 @@ class Architecture:
     """All figures of a checkpoint."""
 
     sam: SamConfig
-    clip: ClipConfig
+    encoder: ClipConfig | QwenConfig
     decoder: DecoderConfig
     image_token: int = IMAGE_TOKEN
 
@@ -85,6 +103,11 @@ class Architecture:
     def attention(self) -> Literal["full", "reference"]:
         """What the decoder's tokens see."""
         return "full" if self.decoder.sliding_window is None else "reference"
+
+    @property
+    def features(self) -> int:
+        """Channels of a view's features before the projector: of both halves with CLIP, of the second with Qwen2."""
+        return self.encoder.width + (self.sam.channels[-1] if isinstance(self.encoder, ClipConfig) else 0)
 
 
 PUBLISHED = Architecture(
@@ -100,10 +123,11 @@ PUBLISHED = Architecture(
 
 def check_architecture(architecture: Architecture, source: str) -> None:
     """Raises EngineError, naming `source`, if the figures contradict one another."""
-    sam, clip, decoder = architecture.sam, architecture.clip, architecture.decoder
+    sam, encoder, decoder = architecture.sam, architecture.encoder, architecture.decoder
+    second = "CLIP" if isinstance(encoder, ClipConfig) else "Qwen2"
     rules = [
         (sam.width % sam.heads == 0, f"SAM has {sam.width} channels for {sam.heads} heads"),
-        (clip.width % clip.heads == 0, f"CLIP has {clip.width} channels for {clip.heads} heads"),
+        (encoder.width % encoder.heads == 0, f"{second} has {encoder.width} channels for {encoder.heads} heads"),
         (decoder.width % (2 * decoder.heads) == 0,
          f"the decoder has hidden_size {decoder.width} for {decoder.heads} heads"),
         (decoder.heads % decoder.kv_heads == 0,
@@ -111,9 +135,8 @@ def check_architecture(architecture: Architecture, source: str) -> None:
         (max(sam.global_layers, default=0) < sam.layers,
          f"SAM's global_attn_indexes {list(sam.global_layers)} exceed its {sam.layers} layers"),
         (sam.image % (4 * sam.patch) == 0, f"SAM's image_size is {sam.image}, no multiple of {4 * sam.patch}"),
-        (sam.channels[-1] == clip.width,
-         f"SAM's downsample_channels end in {sam.channels[-1]}, but CLIP takes {clip.width}"),
-        (clip.image % clip.patch == 0, f"CLIP's image_size is {clip.image}, no multiple of {clip.patch}"),
+        (sam.channels[-1] == encoder.width,
+         f"SAM's downsample_channels end in {sam.channels[-1]}, but {second} takes {encoder.width}"),
         (decoder.dense_layers <= decoder.layers,
          f"first_k_dense_replace is {decoder.dense_layers} of {decoder.layers} layers"),
         (decoder.experts_per_token <= decoder.experts,
@@ -123,6 +146,13 @@ def check_architecture(architecture: Architecture, source: str) -> None:
         (max(decoder.bos, decoder.eos) < decoder.vocabulary,
          f"bos_token_id {decoder.bos} or eos_token_id {decoder.eos} exceeds vocab_size {decoder.vocabulary}"),
     ]  # fmt: skip
+    if isinstance(encoder, ClipConfig):
+        whole = encoder.image % encoder.patch == 0
+        rules.append((whole, f"CLIP's image_size is {encoder.image}, no multiple of {encoder.patch}"))
+    else:
+        whole = encoder.heads % encoder.kv_heads == 0 and encoder.width % (2 * encoder.heads) == 0
+        heads = f"{encoder.heads} heads and num_key_value_heads {encoder.kv_heads}"
+        rules.append((whole, f"Qwen2 has {encoder.width} channels for {heads}"))
     for holds, why in rules:
         if not holds:
             raise EngineError(f"{source} contradicts itself: {why}", ADVICE)

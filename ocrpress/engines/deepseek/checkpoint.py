@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ocrpress.engines.cards import CARD_FILE, DEFAULT_CHECKPOINT, Card, cards, load_card, read_card
-from ocrpress.engines.deepseek.architecture import Architecture
+from ocrpress.engines.deepseek.architecture import Architecture, QwenConfig
 from ocrpress.engines.deepseek.config import CONFIG_FILE, read_architecture, transformers_config
 from ocrpress.engines.deepseek.hub import find_snapshot, find_weights, is_hub_id, require
-from ocrpress.engines.deepseek.tensors import ADVICE, Tensor, check_tensors, weight_files
+from ocrpress.engines.deepseek.tensors import Tensor, check_tensors, read_headers, weight_files
 from ocrpress.errors import EngineError, OcrpressError
 
 if TYPE_CHECKING:
     import torch
-    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+    from transformers import PreTrainedModel
+    from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2Config
+    from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
 
-REFERENCE_CHECKPOINT = "unlimited-ocr"
+REFERENCE_CHECKPOINT, QWEN_CHECKPOINT = "unlimited-ocr", "deepseek-ocr-2"
 UPDATE = "run: pip install --upgrade 'ocrpress[deepseek]'"
 
 
@@ -79,7 +81,7 @@ def check_checkpoint(checkpoint: Checkpoint) -> tuple[Architecture, dict[str, Te
     """Its figures, and its tensors by published name; reads headers alone.
 
     Raises:
-        EngineError: config.json is wrong, the card says another attention, or tensors do not fit.
+        EngineError: config.json is wrong, the card says another attention or encoder, or tensors do not fit.
     """
     architecture = read_architecture(checkpoint.folder)
     if architecture.attention != checkpoint.card.attention:
@@ -88,13 +90,18 @@ def check_checkpoint(checkpoint: Checkpoint) -> tuple[Architecture, dict[str, Te
             f"{checkpoint.card.name} {checkpoint.card.attention}",
             "they belong to different checkpoints",
         )
-    return architecture, check_tensors(checkpoint.folder, architecture)
+    if isinstance(architecture.encoder, QwenConfig) != (checkpoint.card.modes == ("dynamic",)):
+        raise EngineError(
+            f"{checkpoint.folder / CONFIG_FILE} and the modes of the card of {checkpoint.card.name} do not fit",
+            "'dynamic', and no other mode, is that of DeepSeek-OCR-2's encoder",
+        )
+    return architecture, check_tensors(checkpoint.folder, architecture, checkpoint.card.skip)
 
 
-def load_model(
-    checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype
-) -> UnlimitedOcrForConditionalGeneration:
+def load_model(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype) -> PreTrainedModel:
     """The model of a checkpoint on a device, in eval mode, its parameters without gradients.
+
+    Its memory is taken on the device first; then each tensor goes from its file to its place there.
 
     Args:
         checkpoint: as `open_checkpoint` gave it.
@@ -106,31 +113,54 @@ def load_model(
             has no room.
     """
     architecture, tensors = check_checkpoint(checkpoint)
-    cls = model_class()
-    from transformers import GenerationConfig
+    model_class(isinstance(architecture.encoder, QwenConfig))
+    from ocrpress.engines.deepseek.weights import fill
 
-    with room_on(device, f"the weights of {checkpoint.name}"), _no_progress_bar():
-        # A generation configuration of ours, or else transformers wants a file, which the published repository lacks.
-        model, report = cls.from_pretrained(
-            None, config=transformers_config(architecture), state_dict=_read(tensors, dtype),
-            generation_config=GenerationConfig(), dtype=dtype, output_loading_info=True,
-        )  # fmt: skip
-        wrong = {kind: sorted(names)[:3] for kind, names in report.items() if names}
-        if wrong:
-            raise EngineError(f"transformers understands {checkpoint.folder} otherwise: {wrong}", UPDATE)
-        return model.requires_grad_(False).eval().to(device)
+    with room_on(device, f"the weights of {checkpoint.name}"):
+        model = empty_model(transformers_config(architecture), device, dtype)
+        fill(model, tensors)
+    return model
 
 
-def model_class() -> type[UnlimitedOcrForConditionalGeneration]:
-    """Transformers' class of the architecture. Raises EngineError if it is not to be had."""
+def model_class(qwen: bool = False) -> type[PreTrainedModel]:
+    """Transformers' class of the architecture: DeepSeek-OCR-2's with `qwen`, else Unlimited-OCR's, which is
+    DeepSeek-OCR's too. Raises EngineError if it is not to be had.
+    """
     for package in ("torch", "transformers", "safetensors"):
         require(package)
+    found: type[PreTrainedModel]
     try:
-        from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+        if qwen:
+            from transformers.models.deepseek_ocr2.modeling_deepseek_ocr2 import DeepseekOcr2ForConditionalGeneration
+
+            found = DeepseekOcr2ForConditionalGeneration
+        else:
+            from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
+
+            found = UnlimitedOcrForConditionalGeneration
     except ImportError as error:
         raise EngineError(f"this version of transformers lacks the architecture ({error})", UPDATE) from error
-    loaded: type[UnlimitedOcrForConditionalGeneration] = UnlimitedOcrForConditionalGeneration
-    return loaded
+    return found
+
+
+def empty_model(
+    config: UnlimitedOcrConfig | DeepseekOcr2Config, device: torch.device, dtype: torch.dtype
+) -> PreTrainedModel:
+    """A model in eval mode whose parameters, without gradients, hold whatever was in memory; its buffers are right."""
+    cls = model_class(config.model_type == "deepseek_ocr2")
+    import torch
+    from transformers.initialization import no_init_weights
+
+    kept = torch.get_default_dtype()
+    try:
+        torch.set_default_dtype(dtype)
+        with torch.device(device), no_init_weights():
+            model = cls(config)
+    finally:
+        torch.set_default_dtype(kept)
+    for parameter in model.parameters():  # the routers' are made in a type of their own
+        parameter.data = parameter.data.to(dtype)
+    return model.requires_grad_(False).eval()
 
 
 @contextmanager
@@ -161,11 +191,18 @@ def _complete(folder: Path | None, name: str) -> Path:
 
 
 def _card_of(folder: Path) -> Card:
-    """A folder's own card, or that of the published checkpoint whose attention its config.json has."""
+    """A folder's own card, or that of the published checkpoint whose encoder, attention and surplus tensors it has."""
     if (folder / CARD_FILE).is_file():
         return read_card(folder)
     architecture = read_architecture(folder)
-    card = load_card(DEFAULT_CHECKPOINT if architecture.attention == "full" else REFERENCE_CHECKPOINT)
+    if isinstance(architecture.encoder, QwenConfig):
+        card = load_card(QWEN_CHECKPOINT)
+    elif architecture.attention == "reference":
+        card = load_card(REFERENCE_CHECKPOINT)
+    else:
+        names = _tensor_names(folder)
+        alike = (card for card in cards().values() if any(name.startswith(card.skip) for name in names))
+        card = next(alike, load_card(DEFAULT_CHECKPOINT))
     # A smaller vocabulary has other tokens under these ids, or none.
     exempt = tuple(token for token in card.generation.exempt if token < architecture.decoder.vocabulary)
     return replace(
@@ -174,30 +211,9 @@ def _card_of(folder: Path) -> Card:
     )  # fmt: skip
 
 
-def _read(tensors: dict[str, Tensor], dtype: torch.dtype) -> dict[str, torch.Tensor]:
-    """The tensors themselves: mapped from their files, copied only where the type is another."""
-    from safetensors import SafetensorError, safe_open
-
-    found: dict[str, torch.Tensor] = {}
-    for path in sorted({tensor.file for tensor in tensors.values()}):
-        try:
-            with safe_open(path, framework="pt") as file:
-                for name in (name for name, tensor in tensors.items() if tensor.file == path):
-                    found[name] = file.get_tensor(name).to(dtype)
-        except (SafetensorError, OSError) as error:
-            raise EngineError(f"{path} cannot be read ({error})", ADVICE) from error
-    return found
-
-
-@contextmanager
-def _no_progress_bar() -> Iterator[None]:
-    """Keep transformers from drawing one of its own."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
+def _tensor_names(folder: Path) -> tuple[str, ...]:
+    """Of all tensors in a folder; none where they cannot be read, which is complained of when they are needed."""
     try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
+        return tuple(read_headers(folder))
+    except EngineError:
+        return ()

@@ -3,8 +3,8 @@
 Every figure that decides a shape or a result is checked, so that a wrong one is an error that names it and never a
 model that reads nonsense. Plain Python: torch and transformers are imported by `transformers_config` alone.
 
-The published layout (DeepSeek-OCR, Unlimited-OCR) has `language_config`, `projector_config` and
-`vision_config.width.{sam_vit_b, clip-l-14-224}`; that of transformers has `text_config` and
+The published layout has `language_config`, `projector_config` and `vision_config.width.{sam_vit_b, clip-l-14-224}`, for
+DeepSeek-OCR-2 `vision_config.width.{sam_vit_b, qwen2-0-5b}`; that of transformers has `text_config` and
 `vision_config.{sam_config, encoder_config}`.
 """
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +22,14 @@ from ocrpress.engines.deepseek.architecture import (
     Architecture,
     ClipConfig,
     DecoderConfig,
+    QwenConfig,
     SamConfig,
     check_architecture,
 )
 from ocrpress.errors import EngineError
 
 if TYPE_CHECKING:
+    from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2Config
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
 
 CONFIG_FILE = "config.json"
@@ -54,21 +57,23 @@ def read_architecture(folder: Path) -> Architecture:
     top = _Figures(str(path), found, "")
     if not top.found.keys() & {"language_config", "text_config"}:
         raise top.wrong("model_type", f"it has neither language_config nor text_config: {ADVICE}")
-    sam, clip = _vision(top)
-    architecture = Architecture(sam, clip, _decoder(top), top.whole("image_token_id", IMAGE_TOKEN, least=0))
+    sam, encoder = _vision(top)
+    architecture = Architecture(sam, encoder, _decoder(top), top.whole("image_token_id", IMAGE_TOKEN, least=0))
     check_architecture(architecture, str(path))
     if "projector_config" in top.found:
         _check_projector(top.table("projector_config"), architecture)
     return architecture
 
 
-def transformers_config(architecture: Architecture) -> UnlimitedOcrConfig:
+def transformers_config(architecture: Architecture) -> UnlimitedOcrConfig | DeepseekOcr2Config:
     """The same figures as transformers' class wants them."""
+    from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2Config
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
 
-    sam, clip, decoder = architecture.sam, architecture.clip, architecture.decoder
+    sam, decoder = architecture.sam, architecture.decoder
     layer_type = "full_attention" if decoder.sliding_window is None else "reference_sliding_attention"
-    return UnlimitedOcrConfig(
+    kind = UnlimitedOcrConfig if isinstance(architecture.encoder, ClipConfig) else DeepseekOcr2Config
+    return kind(
         vision_config={
             "sam_config": {
                 "num_hidden_layers": sam.layers, "hidden_size": sam.width, "num_attention_heads": sam.heads,
@@ -78,10 +83,7 @@ def transformers_config(architecture: Architecture) -> UnlimitedOcrConfig:
                 # Its default of 1e-10 leaves a model that was not loaded blind.
                 "initializer_range": 0.02,
             },
-            "encoder_config": {
-                "num_hidden_layers": clip.layers, "hidden_size": clip.width, "num_attention_heads": clip.heads,
-                "intermediate_size": clip.mlp, "image_size": clip.image, "patch_size": clip.patch,
-            },
+            "encoder_config": _encoder_config(architecture.encoder),
         },
         text_config={
             "vocab_size": decoder.vocabulary, "hidden_size": decoder.width, "num_hidden_layers": decoder.layers,
@@ -101,6 +103,20 @@ def transformers_config(architecture: Architecture) -> UnlimitedOcrConfig:
         },
         image_token_id=architecture.image_token,
     )  # fmt: skip
+
+
+def _encoder_config(encoder: ClipConfig | QwenConfig) -> dict[str, Any]:
+    """The figures of the encoder's second half as transformers' class wants them."""
+    shared = {
+        "num_hidden_layers": encoder.layers, "hidden_size": encoder.width, "num_attention_heads": encoder.heads,
+        "intermediate_size": encoder.mlp,
+    }  # fmt: skip
+    if isinstance(encoder, ClipConfig):
+        return {**shared, "image_size": encoder.image, "patch_size": encoder.patch}
+    rope = {"rope_type": "default", "rope_theta": encoder.rope_theta}
+    return {
+        **shared, "num_key_value_heads": encoder.kv_heads, "rms_norm_eps": encoder.norm_eps, "rope_parameters": rope
+    }  # fmt: skip
 
 
 class _Figures:
@@ -149,37 +165,60 @@ class _Figures:
         return default if value is None else value
 
 
-def _vision(top: _Figures) -> tuple[SamConfig, ClipConfig]:
+def _vision(top: _Figures) -> tuple[SamConfig, ClipConfig | QwenConfig]:
     """The encoder's figures, in either layout."""
     vision = top.table("vision_config")
     if "sam_config" in vision.found:
         return _vision_of_transformers(vision.table("sam_config"), vision.table("encoder_config"))
     width = vision.table("width")
-    sam, clip = width.table("sam_vit_b"), width.table("clip-l-14-224")
-    return SamConfig(
+    sam = width.table("sam_vit_b")
+    first = SamConfig(
         layers=sam.whole("layers"), width=sam.whole("width"), heads=sam.whole("heads"),
         mlp=sam.whole("mlp_dim", 4 * sam.whole("width")), global_layers=sam.wholes("global_attn_indexes"),
         channels=_pair(sam, "downsample_channels"), image=vision.whole("image_size", 1024),
-    ), ClipConfig(
+    )  # fmt: skip
+    if "qwen2-0-5b" in width.found:
+        second = _qwen(width.table("qwen2-0-5b"), "dim", "layers", "heads", "kv_heads")
+        # The published file's compressor ends in Qwen2's channels, whatever its config.json says.
+        return replace(first, channels=(first.channels[0], second.width)), second
+    clip = width.table("clip-l-14-224")
+    return first, ClipConfig(
         layers=clip.whole("layers"), width=clip.whole("width"), heads=clip.whole("heads"),
         mlp=clip.whole("intermediate_size", 4 * clip.whole("width")), image=clip.whole("image_size", 224),
         patch=clip.whole("patch_size", 14),
     )  # fmt: skip
 
 
-def _vision_of_transformers(sam: _Figures, clip: _Figures) -> tuple[SamConfig, ClipConfig]:
+def _qwen(table: _Figures, width: str, layers: str, heads: str, kv_heads: str) -> QwenConfig:
+    """Qwen2's figures under these names. The published config.json gives the width alone: the others are its code's."""
+    for key, value in {"hidden_act": "silu", "use_sliding_window": False}.items():
+        table.must_be(key, value)
+    usual = QwenConfig()
+    rope = _Figures(table.path, table.found.get("rope_parameters") or {}, f"{table.name}rope_parameters.")
+    rope.must_be("rope_type", "default")
+    return QwenConfig(
+        layers=table.whole(layers, usual.layers), width=table.whole(width), heads=table.whole(heads, usual.heads),
+        kv_heads=table.whole(kv_heads, usual.kv_heads), mlp=table.whole("intermediate_size", usual.mlp),
+        norm_eps=table.number("rms_norm_eps", usual.norm_eps), rope_theta=rope.number("rope_theta", usual.rope_theta),
+    )  # fmt: skip
+
+
+def _vision_of_transformers(sam: _Figures, second: _Figures) -> tuple[SamConfig, ClipConfig | QwenConfig]:
     for key, value in {"use_abs_pos": True, "use_rel_pos": True, "qkv_bias": True, "hidden_act": "gelu"}.items():
         sam.must_be(key, value)
-    clip.must_be("hidden_act", "quick_gelu")
-    return SamConfig(
+    first = SamConfig(
         layers=sam.whole("num_hidden_layers"), width=sam.whole("hidden_size"), heads=sam.whole("num_attention_heads"),
         mlp=sam.whole("mlp_dim"), global_layers=sam.wholes("global_attn_indexes"),
         channels=_pair(sam, "downsample_channels"), neck=sam.whole("output_channels", 256),
         image=sam.whole("image_size", 1024), patch=sam.whole("patch_size", 16), window=sam.whole("window_size", 14),
-    ), ClipConfig(
-        layers=clip.whole("num_hidden_layers"), width=clip.whole("hidden_size"),
-        heads=clip.whole("num_attention_heads"), mlp=clip.whole("intermediate_size"),
-        image=clip.whole("image_size", 224), patch=clip.whole("patch_size", 14),
+    )  # fmt: skip
+    if "num_key_value_heads" in second.found:
+        return first, _qwen(second, "hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads")
+    second.must_be("hidden_act", "quick_gelu")
+    return first, ClipConfig(
+        layers=second.whole("num_hidden_layers"), width=second.whole("hidden_size"),
+        heads=second.whole("num_attention_heads"), mlp=second.whole("intermediate_size"),
+        image=second.whole("image_size", 224), patch=second.whole("patch_size", 14),
     )  # fmt: skip
 
 
@@ -248,9 +287,8 @@ def _window(text: _Figures) -> int | None:
 
 def _check_projector(projector: _Figures, architecture: Architecture) -> None:
     projector.must_be("projector_type", "linear")
-    features = architecture.sam.channels[-1] + architecture.clip.width
-    if projector.whole("input_dim") != features:
-        raise projector.wrong("input_dim", f"SAM's and CLIP's features together have {features} channels")
+    if projector.whole("input_dim") != architecture.features:
+        raise projector.wrong("input_dim", f"the encoder's features have {architecture.features} channels")
     if projector.whole("n_embed") != architecture.decoder.width:
         raise projector.wrong("n_embed", f"the decoder's hidden_size is {architecture.decoder.width}")
 

@@ -74,12 +74,17 @@ class DeepseekEngine:
         count = slots or fit_slots(decoder, budget)
         seats = Slots(decoder, count, min(FIRST_CAPACITY, limit), card.generation.exempt)
         self.scheduler = Scheduler(seats, tokenizer.end, max(budget, limit), limit)
+        self._opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
         self._questions: dict[str, list[int]] = {}
         self.views_seconds = 0.0
         if self._on_gpu:  # the encoder's stream does not wait by itself for weights that another one is still making
             torch.cuda.synchronize(decoder.device)
         self.capabilities = Capabilities(
-            modes=card.modes, tasks=card.tasks, decoding=True, in_flight=count + 3 * self._chunk
+            modes=card.modes,
+            tasks=card.tasks,
+            decoding=True,
+            in_flight=count + 3 * self._chunk,
+            max_tiles=card.max_tiles,
         )
 
     def close(self) -> None:
@@ -177,8 +182,8 @@ class DeepseekEngine:
         return [_Page(page, self._job(page, prompt), share) for page, prompt in zip(seen, prompts, strict=True)]
 
     def _prompt(self, page: Prepared, vision: Tensor) -> Tensor:
-        """Embeddings of the whole prompt: start token, vision sequence, text."""
-        start = self._embedded([self._tokenizer.bos])
+        """Embeddings of the whole prompt: its opening, mostly the start token alone, vision sequence, text."""
+        start = self._embedded(self._opening)
         return torch.cat((start, vision.to(start.dtype), self._embedded(self._question(page.request.task))))
 
     def _embedded(self, tokens: list[int]) -> Tensor:
@@ -187,7 +192,7 @@ class DeepseekEngine:
     def _question(self, task: str) -> list[int]:
         """Token ids of what stands behind the image."""
         if task not in self._questions:
-            self._questions[task] = self._tokenizer.encode(self._card.prompt(task))
+            self._questions[task] = self._tokenizer.encode(self._card.prompt(task) + self._card.after_prompt)
         return self._questions[task]
 
     def _job(self, page: Prepared, prompt: Tensor) -> Job:
@@ -204,7 +209,8 @@ class DeepseekEngine:
             self._question(page.request.task)
         except OcrpressError as error:
             return str(error)
-        tokens, most = 1 + page.plan.sequence_tokens + len(self._question(page.request.task)), self.scheduler.limit
+        text = len(self._opening) + len(self._question(page.request.task))
+        tokens, most = text + page.plan.sequence_tokens, self.scheduler.limit
         if tokens < most:
             return ""
         return f"the page takes {tokens:,} tokens in mode {page.plan.mode}, the model's context holds {most:,}"

@@ -11,20 +11,21 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrpress.engines.deepseek.architecture import PUBLISHED
-from ocrpress.engines.deepseek.checkpoint import model_class, room_on
+from ocrpress.engines.deepseek.checkpoint import empty_model, room_on
 from ocrpress.engines.deepseek.config import transformers_config
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+    from transformers.models.deepseek_ocr2.configuration_deepseek_ocr2 import DeepseekOcr2Config
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
-    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrForConditionalGeneration
 
 SEED = 20251020
 SMALL = 0.02  # standard deviation of biases and of single vectors
 
 
 def random_model(
-    device: torch.device, dtype: torch.dtype, config: UnlimitedOcrConfig | None = None
-) -> UnlimitedOcrForConditionalGeneration:
+    device: torch.device, dtype: torch.dtype, config: UnlimitedOcrConfig | DeepseekOcr2Config | None = None
+) -> PreTrainedModel:
     """A model of random weights in eval mode, its parameters without gradients; the same each time on the same device.
 
     Norms are 1, matrices have the variance 1 / inputs: activations keep their size from layer to layer, and the
@@ -38,17 +39,8 @@ def random_model(
     Raises:
         EngineError: transformers is missing or too old, or the device has no room.
     """
-    cls = model_class()
-    from transformers.initialization import no_init_weights
-
-    kept = torch.get_default_dtype()
-    try:
-        torch.set_default_dtype(dtype)
-        with room_on(device, "the weights"), torch.device(device), no_init_weights():
-            model = cls(config or transformers_config(PUBLISHED))
-    finally:
-        torch.set_default_dtype(kept)
-    model = model.requires_grad_(False).eval()
+    with room_on(device, "the weights"):
+        model = empty_model(config or transformers_config(PUBLISHED), device, dtype)
     generator = torch.Generator(device).manual_seed(SEED)
     for name, parameter in model.named_parameters():
         _fill(name, parameter, generator)

@@ -7,18 +7,19 @@ are those under which DeepSeek-OCR is published; transformers writes the same.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
+from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, QwenConfig, SamConfig
 from ocrpress.errors import EngineError
 
 INDEX_FILE = "model.safetensors.index.json"
 SINGLE_FILE = "model.safetensors"
 # CLIP's own patch embedding: SAM's features take its place, but the published file carries it.
 UNUSED = frozenset({"model.vision_model.embeddings.patch_embedding.weight"})
-FLOATS = frozenset({"BF16", "F16", "F32"})
+FLOATS = {"BF16": 2, "F16": 2, "F32": 4}  # bytes of a value
 MAX_HEADER = 100 * 2**20  # bytes; what the safetensors library itself accepts
 NAMED = 3  # how many tensors an error names
 ADVICE = "download the checkpoint again (ocrpress pull)"
@@ -28,15 +29,19 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class Tensor:
-    """A header's entry: the type as safetensors names it, the shape, and the file it stands in."""
+    """A header's entry: the type as safetensors names it, the shape, the file, and its first byte there."""
 
     dtype: str
     shape: Shape
     file: Path
+    start: int
 
 
-def check_tensors(folder: Path, architecture: Architecture) -> dict[str, Tensor]:
+def check_tensors(folder: Path, architecture: Architecture, skip: tuple[str, ...] = ()) -> dict[str, Tensor]:
     """The tensors to load from a folder, by published name: exactly those that the architecture needs.
+
+    Args:
+        skip: how the names of tensors begin that may be there besides.
 
     Raises:
         EngineError: no safetensors, a broken file, or tensors that are missing, unknown, of a wrong shape or type;
@@ -46,7 +51,9 @@ def check_tensors(folder: Path, architecture: Architecture) -> dict[str, Tensor]
     needed = expected_tensors(architecture)
     complaints = [
         _complaint("missing", [name for name in needed if name not in found]),
-        _complaint("unknown", [name for name in found if name not in needed and name not in UNUSED]),
+        _complaint("unknown", [
+            name for name in found if name not in needed and name not in UNUSED and not name.startswith(skip)
+        ]),
         _complaint("of a wrong shape", [
             f"{name} is {_show(found[name].shape)}, not {_show(shape)}"
             for name, shape in needed.items() if name in found and found[name].shape != shape
@@ -62,18 +69,21 @@ def check_tensors(folder: Path, architecture: Architecture) -> dict[str, Tensor]
 
 def expected_tensors(architecture: Architecture) -> dict[str, Shape]:
     """Published name -> shape of every tensor that an architecture needs."""
-    decoder, clip, sam = architecture.decoder, architecture.clip, architecture.sam
+    decoder, encoder, sam = architecture.decoder, architecture.encoder, architecture.sam
     needed: dict[str, Shape] = {
         "lm_head.weight": (decoder.vocabulary, decoder.width),
         "model.embed_tokens.weight": (decoder.vocabulary, decoder.width),
         "model.norm.weight": (decoder.width,),
-        "model.image_newline": (decoder.width,),
+        **({} if isinstance(encoder, QwenConfig) else {"model.image_newline": (decoder.width,)}),
         "model.view_seperator": (decoder.width,),  # so spelt in the published file
-        "model.projector.layers.weight": (decoder.width, sam.channels[-1] + clip.width),
+        "model.projector.layers.weight": (decoder.width, architecture.features),
         "model.projector.layers.bias": (decoder.width,),
     }
     needed |= {f"model.sam_model.{name}": shape for name, shape in _sam(sam)}
-    needed |= {f"model.vision_model.{name}": shape for name, shape in _clip(clip)}
+    if isinstance(encoder, QwenConfig):
+        needed |= {f"model.qwen2_model.{name}": shape for name, shape in _qwen(encoder)}
+    else:
+        needed |= {f"model.vision_model.{name}": shape for name, shape in _clip(encoder)}
     for index in range(decoder.layers):
         dense = index < decoder.dense_layers
         needed |= {f"model.layers.{index}.{name}": shape for name, shape in _decoder_layer(decoder, dense)}
@@ -121,7 +131,7 @@ def read_header(path: Path) -> dict[str, Tensor]:
                 raise ValueError("its header is cut off or no header")
             header = json.loads(file.read(length))
         header.pop("__metadata__", None)
-        tensors = {name: Tensor(entry["dtype"], tuple(entry["shape"]), path) for name, entry in header.items()}
+        tensors = {name: _entry(path, 8 + length, **entry) for name, entry in header.items()}
         end = max((entry["data_offsets"][1] for entry in header.values()), default=0)
         size = path.stat().st_size
     except (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
@@ -129,6 +139,14 @@ def read_header(path: Path) -> dict[str, Tensor]:
     if size != 8 + length + end:
         raise EngineError(f"{path} has {size:,} bytes where its header says {8 + length + end:,}", ADVICE)
     return tensors
+
+
+def _entry(path: Path, base: int, dtype: str, shape: list[int], data_offsets: list[int]) -> Tensor:
+    """A header's entry, if its bytes are as many as its shape says."""
+    start, end = data_offsets
+    if dtype in FLOATS and end - start != math.prod(shape) * FLOATS[dtype]:
+        raise ValueError(f"a tensor of {_show(tuple(shape))} {dtype} has {end - start} bytes")
+    return Tensor(dtype, tuple(shape), path, base + start)
 
 
 def _sam(sam: SamConfig) -> Iterator[tuple[str, Shape]]:
@@ -171,6 +189,21 @@ def _clip(clip: ClipConfig) -> Iterator[tuple[str, Shape]]:
         yield from _linear(f"{layer}.self_attn.out_proj", clip.width, clip.width)
         yield from _linear(f"{layer}.mlp.fc1", clip.width, clip.mlp)
         yield from _linear(f"{layer}.mlp.fc2", clip.mlp, clip.width)
+
+
+def _qwen(qwen: QwenConfig) -> Iterator[tuple[str, Shape]]:
+    kv = qwen.kv_heads * qwen.width // qwen.heads
+    for side, count in zip((768, 1024), qwen.queries, strict=True):
+        yield f"query_{side}.weight", (count, qwen.width)
+    yield "model.model.norm.weight", (qwen.width,)
+    for index in range(qwen.layers):
+        layer = f"model.model.layers.{index}"
+        yield f"{layer}.input_layernorm.weight", (qwen.width,)
+        yield f"{layer}.post_attention_layernorm.weight", (qwen.width,)
+        for name, outputs in (("q", qwen.width), ("k", kv), ("v", kv)):
+            yield from _linear(f"{layer}.self_attn.{name}_proj", qwen.width, outputs)
+        yield f"{layer}.self_attn.o_proj.weight", (qwen.width, qwen.width)
+        yield from _gated(f"{layer}.mlp", qwen.width, qwen.mlp)
 
 
 def _decoder_layer(decoder: DecoderConfig, dense: bool) -> Iterator[tuple[str, Shape]]:

@@ -1,4 +1,4 @@
-"""DeepEncoder: views of pages -> the vision sequence that stands for each page in the decoder's prompt.
+"""The vision encoder: views of pages -> the vision sequence that stands for each page in the decoder's prompt.
 
 `pixel_views` runs in worker threads and makes host tensors; `Encoder` runs on one thread and, on a GPU, on the current
 stream, which it never waits for. All views of one size, of all pages, are encoded together. Knows nothing of prompts,
@@ -18,12 +18,12 @@ import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
 from ocrpress.engines.deepseek.clip import ClipEncoder
+from ocrpress.engines.deepseek.qwen import QwenEncoder
 from ocrpress.engines.deepseek.sam import SamEncoder
 from ocrpress.modes import Plan, get_mode
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from transformers.models.unlimited_ocr.modeling_unlimited_ocr import UnlimitedOcrModel
 
     from ocrpress.views import Views
 
@@ -71,10 +71,14 @@ def _stack(images: Sequence[Image], pin: bool) -> Tensor:
 
 
 class Encoder:
-    """Both halves of DeepEncoder and the projector, over the weights of a loaded model, on its device and in its dtype.
+    """Both halves of the encoder and the projector, over the weights of a loaded model, on its device and in its dtype.
+
+    The first half is SAM. The second is CLIP, whose features and SAM's together are projected, and a newline token ends
+    each row of them (DeepSeek-OCR); or Qwen2, whose alone are, view by view, without newlines (DeepSeek-OCR-2).
 
     Args:
-        model: its vision weights must not change or move afterwards. On a GPU, a stream that encodes must first wait
+        model: an `UnlimitedOcrModel` or a `DeepseekOcr2Model`.
+            Its vision weights must not change or move afterwards. On a GPU, a stream that encodes must first wait
             for the one that loaded them, and all calls belong on one stream: the first that needs a table makes it.
         max_pixels: of the views encoded in one call, which bounds memory; at least one view is. None takes MAX_PIXELS.
 
@@ -82,21 +86,24 @@ class Encoder:
         max_pixels: may be lowered between calls, when memory runs out.
     """
 
-    def __init__(self, model: UnlimitedOcrModel, max_pixels: int | None = None) -> None:
-        tower: Any = model.vision_tower
-        newline, self.projector = model.image_newline, model.multi_modal_projector
-        self.device, self.dtype = newline.device, newline.dtype
+    def __init__(self, model: Any, max_pixels: int | None = None) -> None:
+        tower = model.vision_tower
+        self.projector = model.multi_modal_projector
+        self.separator: Tensor = model.view_separator.detach()
+        self.newline: Tensor | None = model.image_newline.detach() if hasattr(model, "image_newline") else None
+        self.device, self.dtype = self.separator.device, self.separator.dtype
         self.max_pixels = max_pixels or MAX_PIXELS.get(self.device.type, MAX_PIXELS["cpu"])
         self.patch: int = tower.config.sam_config.patch_size
-        self.newline, self.separator = newline.detach(), model.view_separator.detach()
         with torch.no_grad():
-            self.sam, self.clip = SamEncoder(tower.sam_encoder), ClipEncoder(tower.vision_encoder)
+            self.sam = SamEncoder(tower.sam_encoder)
+            self.second = QwenEncoder(tower) if self.newline is None else ClipEncoder(tower.vision_encoder)
 
     @torch.no_grad()
     def encode(self, pages: Sequence[PixelViews]) -> list[Tensor]:
         """Each page's vision sequence, (plan.sequence_tokens, hidden).
 
-        Tiles first, as one canvas, then the global view, then the separator; a newline token ends each row of features.
+        Tiles first, then the global view, then the separator. Where newline tokens end the rows of features, the tiles
+        make one canvas; else they follow one another.
         """
         by_side: dict[int, list[Tensor]] = {}
         for page in pages:
@@ -122,18 +129,21 @@ class Encoder:
             tiles: (columns × rows, t², hidden), row by row.
             grid: (columns, rows).
         """
+        if self.newline is None:
+            return torch.cat([*([] if tiles is None else tiles), overview, self.separator[None]])
         parts = []
         if tiles is not None:
             columns, rows = grid
             side = isqrt(tiles.shape[1])
             canvas = tiles.view(rows, columns, side, side, -1).transpose(1, 2)
-            parts.append(self._end_lines(canvas.reshape(rows * side, columns * side, -1)))
+            parts.append(self._end_lines(canvas.reshape(rows * side, columns * side, -1), self.newline))
         side = isqrt(overview.shape[0])
-        return torch.cat([*parts, self._end_lines(overview.view(side, side, -1)), self.separator[None]])
+        return torch.cat([*parts, self._end_lines(overview.view(side, side, -1), self.newline), self.separator[None]])
 
-    def _end_lines(self, lines: Tensor) -> Tensor:
+    @staticmethod
+    def _end_lines(lines: Tensor, newline: Tensor) -> Tensor:
         """(rows, columns, hidden) -> (rows × (columns + 1), hidden): a newline token after each row."""
-        return torch.cat([lines, self.newline.expand(lines.shape[0], 1, -1)], 1).flatten(0, 1)
+        return torch.cat([lines, newline.expand(lines.shape[0], 1, -1)], 1).flatten(0, 1)
 
     def _encode_views(self, views: list[Tensor]) -> Iterator[Tensor]:
         """Features of each view, all of one size, in even chunks within the bound of pixels: (q², hidden) each."""
@@ -156,7 +166,9 @@ class Encoder:
     def _project(self, patches: Tensor) -> Tensor:
         """Patches of n views -> (n, (q / 64)², hidden)."""
         local = self.sam(patches)
-        features = torch.cat([self.clip(local), local.flatten(1, 2)], -1)
+        features = self.second(local)
+        if self.newline is not None:
+            features = torch.cat([features, local.flatten(1, 2)], -1)
         return F.linear(features, self.projector.weight, self.projector.bias)
 
     def _sequence(self, page: PixelViews, features: dict[int, Iterator[Tensor]]) -> Tensor:

@@ -18,7 +18,7 @@ from ocrpress.server.errors import BadRequest
 
 GROUNDING = "<|grounding|>"
 LONGEST_SOUGHT = 300  # characters
-READ, READ_PLAIN = "markdown", "text"
+READ, READ_PLAIN, READ_LINES = "markdown", "text", "ocr"
 GROUND_UNASKED = frozenset({"unlimited-ocr"})  # checkpoints that say where the text stands, whatever they are asked
 _IMAGE = re.compile(r"<image>|<\|image\|>|<｜image｜>")
 
@@ -55,7 +55,7 @@ def wanted(prompt: str, tasks: Sequence[str]) -> Wanted:
     task, form = _known().get(plain, (READ, "plain"))
     if plain.startswith(GROUNDING) and form == "plain":
         form = "ref"
-    if task == READ_PLAIN and READ_PLAIN not in tasks:
+    if task in (READ_PLAIN, READ_LINES) and task not in tasks:
         task = READ
     return Wanted(task, form)
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Given = Mapping[str, object]  # strings, and from JSON numbers and booleans too
 
-MOST_TILES = 32  # no checkpoint knows more than 9; to choose among n takes n² steps
+MOST_TILES = 32  # no checkpoint knows more; to choose among n takes n² steps
 MOST_RETRIES = 20
 MOST_TEXT = 1000  # characters of the pages, the task or the password
 _WORDS = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}

@@ -69,7 +69,7 @@ class Studio:
         return bytes((await self._ask(request, PAGE_SECONDS)).pixels)
 
     async def costs(
-        self, path: str, name: str, pages: str | None, password: str | None, max_tiles: int
+        self, path: str, name: str, pages: str | None, password: str | None, max_tiles: int | None
     ) -> dict[str, Any]:
         """What each mode would cost a document: `mode_costs.Costs.as_object`. Raises as `draw`."""
         request = {"path": path, "name": name, "pages": pages, "password": password, "max_tiles": max_tiles}
