@@ -164,8 +164,8 @@ def test_the_same_pages_in_the_order_and_strides_of_a_gpu(model, tokenizer, card
     monkeypatch.setattr(Timing, "over", property(lambda _: next(lag) % 3 == 2))
     engine = DeepseekEngine(model, tokenizer, card, slots=slots)
     engine._on_gpu, engine._chunk, engine._stream = True, 4, Stream()
-    engine.scheduler._on_gpu, engine.scheduler._stride = True, 8
-    monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin: Feeder(requests, room, pin=False))
+    engine.scheduler._on_gpu, engine.scheduler._stride, engine.scheduler._late = True, 8, 1
+    monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin, device: Feeder(requests, room, pin=False))
     check(tokenizer, mixed, list(engine.read(mixed[0])))
     assert waits
     assert engine.scheduler.tally.slot_steps >= engine.scheduler.tally.active_steps

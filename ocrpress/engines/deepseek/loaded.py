@@ -12,10 +12,10 @@ from ocrpress.engines.base import EngineOptions
 from ocrpress.engines.cards import DEFAULT_CHECKPOINT, Card, load_card
 from ocrpress.engines.deepseek import choose_dtype, find_device
 from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture
+from ocrpress.engines.deepseek.attention import choose_attention
 from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture
 from ocrpress.engines.deepseek.engine import DeepseekEngine
-from ocrpress.engines.deepseek.flash import find_flash
 from ocrpress.engines.deepseek.random_weights import random_model
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, TextCodec, Tokenizer
 
@@ -55,9 +55,10 @@ class Loaded:
         return DeepseekEngine(self.model, self.tokenizer, self.card, slots)
 
     def attention(self) -> str:
-        """Which kernel does the attention of a decode step: "sdpa", or the module it comes from."""
-        flash = find_flash(self.device, self.dtype)
-        return flash.name if flash else "sdpa"
+        """Which kernel does the attention of a decoding step."""
+        decoder = self.architecture.decoder
+        shape = decoder.heads, decoder.kv_heads, decoder.width // decoder.heads
+        return choose_attention(self.device, self.dtype, *shape).name
 
 
 def load(options: EngineOptions) -> Loaded:
