@@ -152,14 +152,14 @@ class DeepseekEngine:
         """The thread that encodes and decodes; what goes wrong is raised where the answers are taken."""
         use_device(self._decoder.device)
         first: AbstractContextManager[Any] = torch.cuda.stream(self._decoding) if self._decoding else nullcontext()
-        try:
-            with first:
+        error: BaseException | None = None
+        with first:
+            try:
                 self._read(reading)
-            reading.found.put(None)
-        except BaseException as error:
-            reading.found.put(error)
-        finally:
+            except BaseException as raised:
+                error = raised
             self.scheduler.clear()
+        reading.found.put(error)
 
     def _read(self, reading: _Reading) -> None:
         feeder, found = reading.feeder, reading.found
