@@ -81,7 +81,7 @@ def test_random_weights_are_measured_beside_roofline_and_baseline_and_called_noi
     assert set(found["cells"][2]["seconds_by_stage"]) == {"views", "encode", "generate"}
     assert found["rates"]["bandwidth"] > 0
     assert found["rates"]["matmul"] > 0
-    assert found["attention"] == "sdpa"
+    assert found["attention"] == "row by row"
 
 
 def test_random_weights_without_a_length_are_forced_to_a_thousand_tokens(small, monkeypatch):
