@@ -344,10 +344,14 @@ def test_options_that_the_engine_has_no_use_for_are_refused(pdf, monkeypatch, ca
         (True, True, "deepseek", "the checkpoint mine and a GPU (NVIDIA H100) are here"),
     ],
 )
-def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, present, gpu, engine, words):
+def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, tmp_path, present, gpu, engine, words):
     class Cuda:
         is_available = staticmethod(lambda: bool(gpu))
-        get_device_name = staticmethod(lambda: "NVIDIA H100")
+        device_count = staticmethod(lambda: 1)
+        get_device_name = staticmethod(lambda index: "NVIDIA H100")
+        get_device_capability = staticmethod(lambda index: (9, 0))
+
+    monkeypatch.setattr("ocrpress.engines.deepseek.device.DEVICES", tmp_path)  # whatever this machine has
 
     if present:
         torch = type("torch", (), {"cuda": Cuda}) if gpu is not None else None

@@ -76,9 +76,7 @@ class HubUnreachableError(EngineError):
     """The hub does not answer: the network, a proxy, or HF_HUB_OFFLINE."""
 
 
-def pull(
-    name: str, to: Path | None = None, bar: Bar | None = None, tell: Callable[[str], object] = str
-) -> Checkpoint:
+def pull(name: str, to: Path | None = None, bar: Bar | None = None, tell: Callable[[str], object] = str) -> Checkpoint:
     """Download what is not here yet, verify all of it, and open it.
 
     The hub is not asked if all of a card's revision is here; what has no pinned revision needs it, unless it cannot be
