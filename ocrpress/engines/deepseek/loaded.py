@@ -13,7 +13,7 @@ from ocrpress.engines.cards import DEFAULT_CHECKPOINT, Card, load_card
 from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture
 from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture
-from ocrpress.engines.deepseek.device import choose_dtype, find_device
+from ocrpress.engines.deepseek.device import choose_dtype, find_device, use_device
 from ocrpress.engines.deepseek.engine import DeepseekEngine
 from ocrpress.engines.deepseek.flash import find_flash
 from ocrpress.engines.deepseek.random_weights import random_model
@@ -53,6 +53,7 @@ class Loaded:
     def open(self, slots: int | None = None) -> DeepseekEngine:
         """The engine over this model. Close it before another one is opened. Raises EngineError."""
         gc.collect()
+        use_device(self.device)  # this may be another thread than the one that loaded it
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return DeepseekEngine(self.model, self.tokenizer, self.card, slots)
