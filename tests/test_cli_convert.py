@@ -344,18 +344,11 @@ def test_options_that_the_engine_has_no_use_for_are_refused(pdf, monkeypatch, ca
         (True, True, "deepseek", "the checkpoint mine and a GPU (NVIDIA H100) are here"),
     ],
 )
-def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, tmp_path, present, gpu, engine, words):
-    class Cuda:
-        is_available = staticmethod(lambda: bool(gpu))
-        device_count = staticmethod(lambda: 1)
-        get_device_name = staticmethod(lambda index: "NVIDIA H100")
-        get_device_capability = staticmethod(lambda index: (9, 0))
-
-    monkeypatch.setattr("ocrpress.engines.deepseek.device.DEVICES", tmp_path)  # whatever this machine has
-
-    if present:
-        torch = type("torch", (), {"cuda": Cuda}) if gpu is not None else None
-        monkeypatch.setitem(sys.modules, "torch", torch)
+def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, present, gpu, engine, words):
+    if present and gpu is not None:
+        torch = pytest.importorskip("torch")
+        monkeypatch.setattr("ocrpress.engines.deepseek.device.find_gpu", lambda: 0 if gpu else None)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA H100")
     else:
         monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
     asked = []

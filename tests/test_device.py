@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 import threading
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import pytest
+from conftest import ROOT
 
 torch = pytest.importorskip("torch")
 
@@ -243,6 +245,20 @@ def test_the_kernel_for_hopper_is_advised_where_it_would_run(machine, capability
     assert ("ocrpress[h100]" in devices.kernel_advice(torch.device("cuda:0"))) == advised
     assert devices.kernel_advice(torch.device("cpu")) == ""
     assert find_gpu() == 0
+
+
+def test_the_wheels_are_those_that_the_project_and_its_image_install():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    bounds = [
+        line.partition("torch>=")[2] for extra in ("deepseek", "h100") for line in extras[extra] if "torch" in line
+    ]
+    assert [bound.partition(",")[2] for bound in bounds] == [devices.WHEELS[0][1]] * 2
+    image = (ROOT / "serving" / "Dockerfile.gpu").read_text()
+    (first, _, newest), (last, _, oldest) = devices.WHEELS[0], devices.WHEELS[-1]
+    assert f"ARG TORCH=https://download.pytorch.org/whl/{newest}" in image
+    assert f"TORCH=https://download.pytorch.org/whl/{oldest}" in image
+    assert f"driver {first} or newer" in image
+    assert f"drivers from {last} on" in image
 
 
 def test_an_engine_says_in_a_line_how_it_runs():

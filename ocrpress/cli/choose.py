@@ -75,7 +75,6 @@ def _choose(checkpoint: str | None) -> tuple[str, str]:
     """The best engine that can run here, and why. torch is imported only if there is a checkpoint to run on it."""
     from ocrpress.engines.cards import DEFAULT_CHECKPOINT, cards
     from ocrpress.engines.deepseek.checkpoint import is_present
-    from ocrpress.engines.deepseek.device import find_gpu
 
     if checkpoint in cards() and cards()[checkpoint].weights_here:
         return "deepseek", f"the checkpoint {checkpoint} comes with ocrpress, and is small enough for any machine"
@@ -84,6 +83,8 @@ def _choose(checkpoint: str | None) -> tuple[str, str]:
         return DEFAULT_ENGINE, f"it runs on the CPU, offline; the checkpoint {name} for deepseek is not on this machine"
     try:
         import torch
+
+        from ocrpress.engines.deepseek.device import find_gpu
 
         gpu = find_gpu()
         shown = "" if gpu is None else torch.cuda.get_device_name(gpu)

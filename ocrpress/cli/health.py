@@ -134,12 +134,12 @@ def _has_architecture() -> bool:
 
 def _devices() -> tuple[str, ...]:
     """What torch can compute on, and what would make more of it. Raises EngineError if it does not start."""
-    from ocrpress.engines.deepseek.device import describe_device, find_gpu, kernel_advice
-
     try:
         import torch
     except (ImportError, OSError) as error:
         raise EngineError(f"torch does not start ({error})", "run: pip install --force-reinstall torch") from error
+    from ocrpress.engines.deepseek.device import describe_device, find_gpu, kernel_advice
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
     gpus = [torch.device("cuda", index) for index in range(count)]
     devices = [*map(describe_device, gpus), "cpu" if gpus else "cpu (torch sees no CUDA GPU)"]

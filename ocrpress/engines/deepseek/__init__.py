@@ -11,15 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ocrpress.engines.deepseek.device import choose_dtype, find_device, use_device
 from ocrpress.engines.deepseek.hub import INSTALL
 from ocrpress.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from ocrpress.engines.base import EngineOptions
     from ocrpress.engines.deepseek.engine import DeepseekEngine
-
-__all__ = ["choose_dtype", "find_device", "open_deepseek", "use_device"]
 
 
 def open_deepseek(options: EngineOptions) -> DeepseekEngine:

@@ -73,14 +73,13 @@ class Remote:
 
 
 class HubUnreachableError(EngineError):
-    """The hub does not answer: the network, a proxy, or HF_HUB_OFFLINE."""
+    """The hub does not answer."""
 
 
 def pull(name: str, to: Path | None = None, bar: Bar | None = None, tell: Callable[[str], object] = str) -> Checkpoint:
     """Download what is not here yet, verify all of it, and open it.
 
-    The hub is not asked if all of a card's revision is here; what has no pinned revision needs it, unless it cannot be
-    reached.
+    The hub is not asked if all of a card's revision is here; without a pinned revision it is, but may be out of reach.
 
     Args:
         name: a card's name or a hub id ("owner/name").
