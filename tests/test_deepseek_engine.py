@@ -21,9 +21,10 @@ from test_flow import Book, Line  # noqa: E402
 from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
 from ocrpress.engines.base import EngineOptions  # noqa: E402
 from ocrpress.engines.cards import load_card  # noqa: E402
-from ocrpress.engines.deepseek import choose_dtype, find_device, open_deepseek  # noqa: E402
 from ocrpress.engines.deepseek import engine as engine_module  # noqa: E402
+from ocrpress.engines.deepseek import open_deepseek  # noqa: E402
 from ocrpress.engines.deepseek.clock import Timing  # noqa: E402
+from ocrpress.engines.deepseek.device import choose_dtype, find_device  # noqa: E402
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
 from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402

@@ -1,7 +1,4 @@
-"""The device that reads: found by name, made current in a thread, described, and why a GPU that is here cannot be used.
-
-torch is imported where it is asked: the command line looks here before it knows whether torch is installed.
-"""
+"""The device that reads: found by name, made current, described, and why a GPU that is here cannot be used."""
 
 from __future__ import annotations
 
@@ -13,15 +10,15 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+
+from ocrpress.engines.deepseek.attention import FLASH3
 from ocrpress.errors import EngineError
 
 if TYPE_CHECKING:
-    import torch
-
     from ocrpress.engines.deepseek.plan import DecodePlan
 
 BFLOAT16 = (8, 0)  # the compute capability from which on a GPU computes in it
-HOPPER = 9
 DRIVERS = {12: 525, 13: 580}  # CUDA's major version -> the oldest driver that runs its programs
 # The newest wheels for a driver: its version, torch's, the index. Blackwell needs driver 570, and CUDA 12.8 or newer.
 WHEELS = ((580, "<2.15", "cu130"), (570, "==2.11.*", "cu128"), (525, "<2.15", "cu126"))
@@ -29,8 +26,6 @@ DRIVER_FILE = Path("/proc/driver/nvidia/version")
 DEVICES = Path("/dev")
 WSL_LIBRARY = Path("/usr/lib/wsl/lib/libcuda.so.1")  # /dev/dxg alone may be a GPU of another make
 INSTEAD = "or take --device cpu or --engine rapid"
-FLASH_3 = ("flash_attn_interface", "fa3_fwd_interface")
-KNOWN = "known: auto, cpu, cuda, cuda:0, cuda:1, …"
 
 
 def find_device(name: str, fallback: bool = False) -> torch.device:
@@ -43,8 +38,6 @@ def find_device(name: str, fallback: bool = False) -> torch.device:
     Raises:
         EngineError: it is not there or cannot be used; with cause and remedy.
     """
-    import torch
-
     if name == "auto":
         try:
             gpu = find_gpu()
@@ -53,17 +46,13 @@ def find_device(name: str, fallback: bool = False) -> torch.device:
                 raise
             gpu = None
         name = "cpu" if gpu is None else f"cuda:{gpu}"
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise EngineError(f"unknown device '{name}'", KNOWN) from error
-    if device.type == "cpu":
-        return device
-    if device.type != "cuda":
-        raise EngineError(f"device '{name}' is not supported", KNOWN)
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
+        raise EngineError(f"unknown device '{name}'", "known: auto, cpu, cuda, cuda:0, cuda:1, …")
+    if name == "cpu":
+        return torch.device(name)
     if not _is_available():
         find_gpu()  # says why, if there is one
-    index, count = device.index or 0, torch.cuda.device_count()
+    index, count = int(name.partition(":")[2] or 0), torch.cuda.device_count()
     if index >= count:
         raise EngineError(f"there is no device '{name}': torch sees {count} GPUs", "take --device cpu")
     if objection := _objection(index):
@@ -77,8 +66,6 @@ def find_device(name: str, fallback: bool = False) -> torch.device:
 
 def use_device(device: torch.device) -> None:
     """Make a GPU the calling thread's current device, which every new thread has to do; of a CPU, nothing."""
-    import torch
-
     if device.type == "cuda":
         torch.cuda.set_device(device)
 
@@ -89,49 +76,39 @@ def find_gpu() -> int | None:
     Raises:
         EngineError: there are GPUs, but none can be used; with cause and remedy.
     """
-    import torch
-
     if not _is_available():
         if _is_visible():
             raise _unusable()
         return None
     objections = [_objection(index) for index in range(torch.cuda.device_count())]
-    if None in objections:
-        return objections.index(None)
-    raise objections[0] or EngineError("torch sees no GPU")
+    if None not in objections and objections[0]:
+        raise objections[0]
+    return objections.index(None)
 
 
 def describe_device(device: torch.device) -> str:
     """A device in words: "cuda:0 (NVIDIA H100, capability 9.0, driver 580.65)"; of a CPU, why it is not the GPU."""
-    import torch
-
     if device.type == "cuda":
         major, minor = torch.cuda.get_device_capability(device)
-        version = driver()
-        return f"{device} ({torch.cuda.get_device_name(device)}, capability {major}.{minor}" + (
-            f", driver {version})" if version else ")"
-        )
+        version = f", driver {driver()}" if driver() else ""
+        return f"{device} ({torch.cuda.get_device_name(device)}, capability {major}.{minor}{version})"
     return f"{device} ({_unusable()})" if not _is_available() and _is_visible() else str(device)
 
 
 def driver() -> str:
-    """The version of NVIDIA's driver, like "580.65.06"; empty if it is not known."""
-    try:
-        found = re.search(r"\s(\d{3,}(?:\.\d+)+)\s", DRIVER_FILE.read_text(encoding="utf-8"))
-    except OSError:  # none, or WSL
-        return ""
+    """The version of NVIDIA's driver, like "580.65.06"; empty if it is not known, as under WSL."""
+    text = DRIVER_FILE.read_text(encoding="utf-8") if DRIVER_FILE.exists() else ""
+    found = re.search(r"\s(\d{3,}(?:\.\d+)+)\s", text)
     return found[1] if found else ""
 
 
 def kernel_advice(device: torch.device) -> str:
     """The command that brings Hopper's own attention kernel, where it is missing and would run; else empty."""
-    import torch
-
-    if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] != HOPPER:
+    if device.type != "cuda" or torch.cuda.get_device_capability(device)[0] != 9:
         return ""
     # Its wheel is for this processor, and links CUDA 13.
-    fits = platform.machine() == "x86_64" and int((torch.version.cuda or "0").partition(".")[0]) >= 13
-    if not fits or any(importlib.util.find_spec(name) for name in FLASH_3):
+    fits = platform.machine() == "x86_64" and _major(torch.version.cuda) >= 13
+    if not fits or any(importlib.util.find_spec(name) for name in FLASH3):
         return ""
     return "FlashAttention 3 is missing (20 pages/s against 13 by our estimate): run: pip install 'ocrpress[h100]'"
 
@@ -146,8 +123,6 @@ def start_line(plan: DecodePlan) -> str:
 
 def choose_dtype(device: torch.device) -> torch.dtype:
     """bfloat16 where the device computes in it, else float32."""
-    import torch
-
     if device.type == "cuda":
         return torch.bfloat16
     abilities = torch.cpu.get_capabilities()
@@ -156,8 +131,6 @@ def choose_dtype(device: torch.device) -> torch.dtype:
 
 def _is_available() -> bool:
     """Whether torch can use a GPU; its own warning would say the same as our error."""
-    import torch
-
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return torch.cuda.is_available()
@@ -165,57 +138,43 @@ def _is_available() -> bool:
 
 def _is_visible() -> bool:
     """Whether the system shows an NVIDIA GPU, and the user has not hidden them all from CUDA."""
-    shown = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if shown is not None and (not shown.strip() or shown.strip().startswith("-")):
-        return False
-    return any(DEVICES.glob("nvidia[0-9]*")) or ((DEVICES / "dxg").exists() and WSL_LIBRARY.exists())
+    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip()[:1] in ("", "-")
+    under_wsl = (DEVICES / "dxg").exists() and WSL_LIBRARY.exists()
+    return not hidden and (under_wsl or any(DEVICES.glob("nvidia[0-9]*")))
 
 
 def _objection(index: int) -> EngineError | None:
     """Why torch can use a GPU, but the engine cannot; None if it can."""
-    import torch
-
     major, minor = torch.cuda.get_device_capability(index)
     if (major, minor) >= BFLOAT16:
         return None
-    return EngineError(
-        f"cuda:{index} ({torch.cuda.get_device_name(index)}) has compute capability {major}.{minor}, and the engine "
-        "deepseek needs 8.0 or newer for bfloat16",
-        f"take another GPU, {INSTEAD}",
-    )
+    cause = f"cuda:{index} ({torch.cuda.get_device_name(index)}) has compute capability {major}.{minor}"
+    return EngineError(f"{cause}, and the engine deepseek needs 8.0 or newer", f"take another GPU, {INSTEAD}")
 
 
 def _unusable() -> EngineError:
     """Why torch cannot use the GPU that the system shows: its build, the driver, or what torch itself says."""
-    import torch
-
     build, cuda, version = f"torch {torch.__version__}", torch.version.cuda, driver()
-    has = int(version.partition(".")[0] or 0)
-    needs = DRIVERS.get(int(cuda.partition(".")[0]), 0) if cuda else 0
-    update = f"update the driver to {WHEELS[0][0]} or newer"
-    # Of an unknown driver the newest wheel is as good a guess as any.
-    fitting = [wheel for wheel in WHEELS if wheel[0] <= (has or WHEELS[0][0])]
-    install = "".join(
-        f"run: pip install --force-reinstall 'torch{wanted}' --index-url https://download.pytorch.org/whl/{index}"
-        for _, wanted, index in fitting[:1]
-    )
+    has, needs = _major(version), DRIVERS.get(_major(cuda), 0)
+    update = "update the driver to 580 or newer"
+    install = ""
+    for least, wanted, index in WHEELS:
+        if not install and (least <= has or not version):  # of an unknown driver the newest is as good a guess as any
+            source = f"https://download.pytorch.org/whl/{index}"
+            install = f"run: pip install --force-reinstall 'torch{wanted}' --index-url {source}"
     if cuda is None:
-        cause, remedies = f"{build} is built without CUDA", [install or update]
-    elif has and has < needs:
-        cause, remedies = (
-            f"{build} with CUDA {cuda} needs driver {needs}, and {version} is installed",
-            [update, install],
-        )
+        cause, remedy = "is built without CUDA", install or update
+    elif version and has < needs:
+        cause = f"with CUDA {cuda} needs driver {needs}, and {version} is installed"
+        remedy = f"{update}, {install}" if install else update
     else:
-        cause, remedies = f"{build} says: {_words_of_torch()}", ["see what nvidia-smi says"]
-    return EngineError(f"the GPU here cannot be used: {cause}", ", ".join([*filter(None, remedies), INSTEAD]))
+        cause, remedy = "cannot start CUDA", "see what nvidia-smi says"
+        try:
+            torch.cuda.init()
+        except Exception as error:  # whatever CUDA has to complain of
+            cause = f"says: {error}"
+    return EngineError(f"the GPU here cannot be used: {build} {cause}", f"{remedy}, {INSTEAD}")
 
 
-def _words_of_torch() -> str:
-    import torch
-
-    try:
-        torch.cuda.init()
-    except Exception as error:  # whatever CUDA has to complain of
-        return " ".join(str(error).split()).rstrip(".")
-    return "no GPU is available"
+def _major(version: str | None) -> int:
+    return int((version or "0").partition(".")[0])
