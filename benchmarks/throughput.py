@@ -168,8 +168,8 @@ def check_fast_paths(device: Any, dtype: Any) -> list[Agreement]:
 
 def prepare(args: argparse.Namespace) -> tuple[Subject, list[Agreement]]:
     """The model on its device, the device's rates, and whether the fast paths can be trusted. Raises EngineError."""
-    from ocrpress.engines.deepseek import choose_dtype, find_device
     from ocrpress.engines.deepseek.checkpoint import model_class
+    from ocrpress.engines.deepseek.device import choose_dtype, find_device
 
     model_class()  # refuses, in words, what the imports below would fail on
     device = find_device(args.device)

@@ -30,6 +30,7 @@ class FakeHub:
         self.corrupt: set[str] = set()
         self.status = 0
         self.resumes = True
+        self.closed = False
         self.asked: list[tuple[str, str, str]] = []
         self.tokens: set[str] = set()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Handler,), {"hub": self}))
@@ -38,8 +39,10 @@ class FakeHub:
         self.thread.start()
 
     def close(self) -> None:
-        """Stop answering."""
-        self.stall = 0
+        """Stop answering, on open connections too. Safe to call twice."""
+        if self.closed:
+            return
+        self.closed, self.stall = True, 0
         self.server.shutdown()
         self.server.server_close()
         self.thread.join()
@@ -75,6 +78,9 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(body=True)
 
     def answer(self, body):
+        if self.hub.closed:
+            self.close_connection = True
+            return None
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append((self.command, path, self.headers.get("Range", "")))
         self.hub.tokens.add(self.headers.get("Authorization", ""))

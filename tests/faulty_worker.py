@@ -4,7 +4,8 @@ SPEC is a JSON file: "engine" holds the settings of the FakeEngine; "faults" are
 first so many times that the page with that number, of the document whose pages are so many points wide, is read,
 something happens (times 0: always). Page 0 is the opening of the document whose file has that name; the document
 "engine" is the engine. "read" names a file that gets a line for all of these, before anything happens. With
-"side_by_side" pages are pulled in a thread of their own and read in others, as rapid and server do.
+"side_by_side" pages are pulled in a thread of their own and read in others, as rapid and server do. "plan" is what the
+engine says of how it runs.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ocrpress.document import Completion, Request
+from ocrpress.engines.deepseek.plan import DecodePlan
 from ocrpress.engines.fake import FakeEngine, describe
 from ocrpress.engines.side_by_side import SideBySide
 from ocrpress.errors import EngineError
@@ -112,7 +114,10 @@ def harm(document: str, page: int) -> str:
 
 def open_engine(name: str, options: object) -> FakeEngine:
     harm("engine", 0)
-    return Harmful(describe, **SPEC["engine"])
+    engine = Harmful(describe, **SPEC["engine"])
+    if "plan" in SPEC:
+        engine.plan = DecodePlan(**SPEC["plan"])
+    return engine
 
 
 def open_source(path, *more):

@@ -24,6 +24,7 @@ from safetensors.numpy import load_file
 
 from ocrpress.engines.deepseek import weights
 from ocrpress.engines.deepseek.architecture import PUBLISHED
+from ocrpress.engines.deepseek.attention import BY_ROW, RowAttention, row_by_row
 from ocrpress.engines.deepseek.cache import KVCache
 from ocrpress.engines.deepseek.checkpoint import check_checkpoint, empty_model, is_present, load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture, transformers_config
@@ -136,13 +137,14 @@ def test_our_own_decoder_gives_the_same_logits_and_the_same_two_hundred_tokens(g
     decoder = Decoder(golden[1])
     with torch.no_grad():
         prompt = decoder.embed(ids)
-        attend = KVCache(decoder.sizes, 1, 64, CPU, torch.float32).prefill(torch.tensor([0]), len(ids))
+        plain = RowAttention(BY_ROW, row_by_row)
+        attend = KVCache(decoder.sizes, 64, 1, CPU, torch.float32, plain).prefill([0], [len(ids)])
         states = decoder.forward(prompt[None], torch.arange(len(ids))[None], attend)
         logits = decoder.logits(states)[0].double().numpy()
     error = np.abs(logits - expected["text.logits"]).max() / np.abs(expected["text.logits"]).max()
     assert error < 1e-5
 
-    scheduler = Scheduler(Slots(decoder, 1, 64), end=1, budget=10**6, limit=8192)
+    scheduler = Scheduler(Slots(decoder, 1, 8192), end=1)
     scheduler.admit([Job(0, prompt, Rule(), max_tokens=200, ignore_end=True)])
     answers = []
     while not answers:

@@ -345,13 +345,10 @@ def test_options_that_the_engine_has_no_use_for_are_refused(pdf, monkeypatch, ca
     ],
 )
 def test_auto_takes_deepseek_where_checkpoint_and_gpu_are(monkeypatch, present, gpu, engine, words):
-    class Cuda:
-        is_available = staticmethod(lambda: bool(gpu))
-        get_device_name = staticmethod(lambda: "NVIDIA H100")
-
-    if present:
-        torch = type("torch", (), {"cuda": Cuda}) if gpu is not None else None
-        monkeypatch.setitem(sys.modules, "torch", torch)
+    if present and gpu is not None:
+        torch = pytest.importorskip("torch")
+        monkeypatch.setattr("ocrpress.engines.deepseek.device.find_gpu", lambda: 0 if gpu else None)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: "NVIDIA H100")
     else:
         monkeypatch.setitem(sys.modules, "torch", None)  # importing it would raise
     asked = []

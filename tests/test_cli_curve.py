@@ -51,7 +51,7 @@ def test_a_vlm_is_measured_beside_a_reader_of_the_very_pixels(ocrpress, tmp_path
     (tmp_path / "notes.txt").write_text("A few words that nobody can read in so few tokens.")
     done = ocrpress(
         "curve", "notes.txt", "-o", "out", "--engine", "deepseek", "--checkpoint", "tiny-model", "--mode", "tiny",
-        "--variant", "natural", "--max-tokens", 8,
+        "--variant", "natural", "--max-tokens", 8, "--quiet",
     )  # fmt: skip
     assert (done.code, done.err) == (0, "")
     found = json.loads((tmp_path / "out" / "curve.json").read_text())

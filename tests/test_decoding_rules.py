@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 
 from ocrpress.document import Decoding  # noqa: E402
 from ocrpress.engines.deepseek.ngram import ban_repeats, ban_repeats_here  # noqa: E402
-from ocrpress.engines.deepseek.sampling import choose, gumbel  # noqa: E402
+from ocrpress.engines.deepseek.sampling import Drawing, choose, gumbel  # noqa: E402
 from ocrpress.engines.deepseek.slots import Rule, settle  # noqa: E402
 
 GOLDEN = Path(__file__).parent / "golden" / "ngram.json"
@@ -95,18 +95,21 @@ def test_no_rule_leaves_the_scores_alone():
 def test_temperature_0_takes_the_likeliest_beside_rows_that_draw():
     logits = torch.randn(3, 50)
     seeds = torch.zeros(3, dtype=torch.long)
-    drawn = choose(logits, torch.tensor([0.0, 1.0, 0.0]), seeds, seeds)
-    likeliest = choose(logits, None, seeds, seeds)
+    one = torch.tensor([1, 1])  # twice, as where the number of rows that draw is rounded up
+    drawn, _ = choose(logits, Drawing(one, torch.ones(2), seeds[one], seeds[one]))
+    likeliest, highest = choose(logits)
     assert drawn[[0, 2]].tolist() == likeliest[[0, 2]].tolist() == logits.argmax(1)[[0, 2]].tolist()
+    assert drawn[1] == (logits[1] + gumbel(seeds[:1], seeds[:1], 50)[0]).argmax()
+    assert torch.equal(highest, logits.amax(1))
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0])
 def test_tokens_are_drawn_as_often_as_their_probability_says(temperature):
     count = 40_000
     scores = torch.tensor([2.0, 1.0, 0.0, -1.0, -torch.inf])
-    drawn = choose(
-        scores.expand(count, -1), torch.full((count,), temperature), torch.full((count,), 7), torch.arange(count)
-    )
+    rows = torch.arange(count)
+    drawing = Drawing(rows, torch.full((count,), temperature), torch.full((count,), 7), rows)
+    drawn, _ = choose(scores.expand(count, -1), drawing)
     found = torch.bincount(drawn, minlength=5) / count
     assert torch.allclose(found, (scores / temperature).softmax(0), atol=0.01)
 

@@ -21,9 +21,10 @@ from test_flow import Book, Line  # noqa: E402
 from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
 from ocrpress.engines.base import EngineOptions  # noqa: E402
 from ocrpress.engines.cards import load_card  # noqa: E402
-from ocrpress.engines.deepseek import choose_dtype, find_device, open_deepseek  # noqa: E402
 from ocrpress.engines.deepseek import engine as engine_module  # noqa: E402
+from ocrpress.engines.deepseek import open_deepseek  # noqa: E402
 from ocrpress.engines.deepseek.clock import Timing  # noqa: E402
+from ocrpress.engines.deepseek.device import choose_dtype, find_device  # noqa: E402
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
 from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
@@ -176,8 +177,8 @@ def test_the_same_pages_in_the_order_and_strides_of_a_gpu(model, tokenizer, card
     monkeypatch.setattr(Timing, "over", property(lambda _: next(lag) % 3 == 2))
     engine = DeepseekEngine(model, tokenizer, card, slots=slots)
     engine._on_gpu, engine._chunk, engine._stream = True, 4, Stream()
-    engine.scheduler._on_gpu, engine.scheduler._stride = True, 8
-    monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin: Feeder(requests, room, pin=False))
+    engine.scheduler._on_gpu, engine.scheduler._stride, engine.scheduler._late = True, 8, 1
+    monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin, device: Feeder(requests, room, pin=False))
     check(tokenizer, mixed, list(engine.read(mixed[0])))
     assert waits
     assert engine.scheduler.tally.slot_steps >= engine.scheduler.tally.active_steps

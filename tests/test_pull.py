@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import json
+import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 from checkpoints import write_small_checkpoint
 from conftest import Run, environment
 from fakehub import FakeHub
+
+from ocrpress.engines.cards import WeightsFile, cards, load_card
 
 REPOSITORY = "some-one/small-ocr"
 FILE = "model-00001-of-000001.safetensors"
@@ -363,3 +369,73 @@ def no_bar(*_):
     from contextlib import nullcontext
 
     return nullcontext(lambda count: None)
+
+
+@pytest.fixture
+def pinned(hub, pull, tmp_path, monkeypatch):
+    """`ocrpress pull` of a card that pins the commit that our hub serves."""
+    hub.repository, hub.commit = "deepseek-ai/DeepSeek-OCR", load_card("deepseek-ocr").revision
+    # Of the real weights' pins, if the card has any, ours could not be.
+    unpinned = {**cards(), "deepseek-ocr": replace(load_card("deepseek-ocr"), weights={})}
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.cards", lambda: unpinned)
+    snapshots = tmp_path / "home" / "hub" / "models--deepseek-ai--DeepSeek-OCR" / "snapshots"
+    return SimpleNamespace(pull=partial(pull, name="deepseek-ocr"), folder=snapshots / hub.commit)
+
+
+def test_what_is_pinned_and_here_is_verified_without_the_hub(pinned, hub, monkeypatch):
+    assert pinned.pull().code == 0
+    hub.close()
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.look_up", lambda *_: pytest.fail("the hub was asked"))
+    done = pinned.pull()
+    assert (done.code, done.text, len(done.lines)) == (0, f"{pinned.folder}\n", 1)
+    assert "deepseek-ocr is here; verified without the hub: the checksums of 4 of 4 files" in done.err
+    assert pinned.pull("--quiet").err == ""
+
+
+def test_a_folder_of_ones_own_is_verified_without_the_hub_too(pinned, hub, tmp_path):
+    assert pinned.pull("--to", tmp_path / "mine").code == 0
+    hub.close()
+    done = pinned.pull("--to", tmp_path / "mine")
+    assert (done.code, done.text) == (0, f"{tmp_path / 'mine'}\n")
+    assert "the checksums of 0 of 4 files, the tokenizer, and the tensors' names and shapes" in done.err
+
+
+@pytest.mark.parametrize("file", [FILE, "config.json", "tokenizer.json"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "changed"])
+def test_what_is_missing_or_damaged_needs_the_hub(pinned, hub, file, damage):
+    pinned.pull()
+    hub.close()
+    blob = (pinned.folder / file).resolve()
+    content = blob.read_bytes()
+    blob.unlink()
+    if damage != "gone":
+        blob.write_bytes(content[:-1] + (b" " if damage == "changed" else b""))
+    done = pinned.pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert "the hub cannot be reached" in done.err
+    assert "run it again" in done.err
+
+
+def test_pinned_weights_are_held_against_the_card_in_any_folder(pinned, hub, tmp_path, monkeypatch):
+    pinned.pull("--to", tmp_path / "mine")
+    path = tmp_path / "mine" / FILE
+    content = path.read_bytes()
+    pins = {FILE: WeightsFile(len(content), hashlib.sha256(content).hexdigest())}
+    card = replace(load_card("deepseek-ocr"), weights=pins)
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.cards", lambda: {card.name: card})
+    hub.close()
+    assert "the checksums of 1 of 4 files" in pinned.pull("--to", tmp_path / "mine").err
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert pinned.pull("--to", tmp_path / "mine").code == 4
+
+
+def test_what_is_not_pinned_does_with_what_is_here_if_the_hub_cannot_be_reached(pull, hub):
+    pull()
+    hub.asked.clear()
+    assert (pull().err, bool(hub.asked)) == ("", True)
+    hub.close()
+    done = pull()
+    assert (done.code, done.text) == (0, f"{pull.cache / 'snapshots' / hub.commit}\n")
+    assert re.search("verified without the hub.*\n.*the hub cannot be reached", done.err)
+    (pull.cache / "snapshots" / hub.commit / FILE).unlink()
+    assert pull().code == 4

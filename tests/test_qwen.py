@@ -17,7 +17,6 @@ pytest.importorskip("transformers")
 
 from ocrpress.document import PageImage, Request  # noqa: E402
 from ocrpress.engines.deepseek.architecture import PUBLISHED, QwenConfig  # noqa: E402
-from ocrpress.engines.deepseek.cache import KVCache  # noqa: E402
 from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint  # noqa: E402
 from ocrpress.engines.deepseek.config import read_architecture, transformers_config  # noqa: E402
 from ocrpress.engines.deepseek.decoder import Decoder  # noqa: E402
@@ -79,6 +78,11 @@ def seen(model, views):
     return {"pixel_values": normalised(views.overview[None]), **local}
 
 
+def attend(layer, q, k, v):
+    q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+    return torch.nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2)
+
+
 def test_every_parameter_and_buffer_is_that_of_transformers_own_loading(ours, theirs):
     mine, reference = ours.state_dict(), theirs.state_dict()
     assert mine.keys() == reference.keys()
@@ -107,7 +111,6 @@ def test_logits_of_the_whole_model_equal_transformers(ours, theirs, size):
     with torch.no_grad():
         reference = theirs(input_ids=ids[None], **seen(theirs, views)).logits[0]
         prompt = torch.cat([decoder.embed(before), sequence, decoder.embed(after)])
-        attend = KVCache(decoder.sizes, 1, 1024, CPU, torch.float32).prefill(torch.tensor([0]), len(ids))
         logits = decoder.logits(decoder.forward(prompt[None], torch.arange(len(ids))[None], attend))[0]
     assert error(logits, reference) < WITHIN
 

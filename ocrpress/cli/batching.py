@@ -126,8 +126,13 @@ class Batch:
 
     def _read(self, place: Place, reader: Reader) -> int:
         with Progress(self.quiet) as progress:
+            unsaid = not self.quiet
 
             def watch(state: State) -> None:
+                nonlocal unsaid
+                if unsaid and isinstance(reader, Crew) and reader.about:  # on a cluster every node has its own
+                    unsaid = False
+                    say(reader.about)
                 progress.update(
                     state.documents, state.found, not state.all_found, state.pages, state.known, state.failed,
                     skipped=state.skipped,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ocrpress.engines import DEFAULT_ENGINE, DEFAULT_OPTIONS, ENGINES
 from ocrpress.engines.base import EngineOptions
-from ocrpress.errors import UsageError, unknown
+from ocrpress.errors import EngineError, UsageError, unknown
 
 AUTO = "auto"
 API_KEY = "OCRPRESS_API_KEY"
@@ -84,9 +84,14 @@ def _choose(checkpoint: str | None) -> tuple[str, str]:
     try:
         import torch
 
-        gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else ""
+        from ocrpress.engines.deepseek.device import find_gpu
+
+        gpu = find_gpu()
+        shown = "" if gpu is None else torch.cuda.get_device_name(gpu)
     except (ImportError, OSError):  # not there, or its libraries do not load
         return DEFAULT_ENGINE, f"it runs on the CPU; the checkpoint {name} is here, but torch for deepseek is not"
-    if not gpu:
+    except EngineError as error:
+        return DEFAULT_ENGINE, f"it runs on the CPU; the checkpoint {name} for deepseek is here, but {error}"
+    if not shown:
         return DEFAULT_ENGINE, f"it runs on the CPU; the checkpoint {name} is here, but no CUDA GPU for deepseek"
-    return "deepseek", f"the checkpoint {name} and a GPU ({gpu}) are here"
+    return "deepseek", f"the checkpoint {name} and a GPU ({shown}) are here"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ocrpress.cli.inputs import check_matched, output_stems
 from ocrpress.cli.progress import progress
 from ocrpress.cli.say import say, say_error
-from ocrpress.engines import open_engine
+from ocrpress.engines import describe, open_engine
 from ocrpress.errors import EngineError, OutputError
 from ocrpress.pipeline import Options, Substitute, open_reading
 from ocrpress.quality.ladder import NO_FALLBACK
@@ -109,7 +109,7 @@ class Conversion:
             self._engine = self._engine or open_engine(self.engine.name, self.engine.options)
             options = replace(self.options, figures_base=self.sink.folder, figures_prefix=stem)
             with open_reading(path, self._engine, options, self._substitute) as reading:
-                self._announce()
+                self._announce(self._engine)
                 with progress(reading.name, reading.page_count, self.quiet) as bar:
                     for page in reading:
                         pages.append(page)
@@ -128,9 +128,12 @@ class Conversion:
             return None
         return reading.document(tuple(pages), complete or len(pages) == reading.page_count)
 
-    def _announce(self) -> None:
-        if self.engine.why and not self.quiet and not self._announced:
-            say(f"engine {self.engine.name}: {self.engine.why}")
+    def _announce(self, engine: Engine) -> None:
+        """Say once why the engine was chosen, and how it runs."""
+        why = f"engine {self.engine.name}: {self.engine.why}" if self.engine.why else ""
+        for line in (why, describe(engine)):
+            if line and not self.quiet and not self._announced:
+                say(line)
         self._announced = True
 
     def _summarise(self, document: Document) -> None:

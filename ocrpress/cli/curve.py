@@ -109,7 +109,8 @@ def run(args: argparse.Namespace) -> int:
         interruption.start()
         started = time.perf_counter()
         try:
-            measured = list(measure_cells(wanted, lambda name, pages: progress(name, pages, args.quiet)))
+            tell = None if args.quiet else say
+            measured = list(measure_cells(wanted, lambda name, pages: progress(name, pages, args.quiet), tell))
         except BaseException:
             if any(file.read_bytes().count(b"\n") > 1 for file in (args.output / CELLS).iterdir()):
                 say(f"broken off: what was measured is kept in {args.output}: the same command goes on from there")

@@ -120,7 +120,7 @@ def _check_deepseek() -> tuple[str, ...]:
             f"transformers {versions['transformers']} is too old", "run: pip install --upgrade 'ocrpress[deepseek]'"
         )
     present = [name for name in cards() if is_present(name)]
-    notes = (", ".join(f"{name} {version}" for name, version in versions.items()), f"devices: {_devices()}")
+    notes = (", ".join(f"{name} {version}" for name, version in versions.items()), *_devices())
     more = () if DEFAULT_CHECKPOINT in present else (f"the published one: ocrpress pull {DEFAULT_CHECKPOINT}",)
     return (*notes, "; ".join((f"checkpoints: {', '.join(present)}", *more)))
 
@@ -132,15 +132,23 @@ def _has_architecture() -> bool:
     return any((Path(folder) / "models" / "unlimited_ocr").is_dir() for folder in folders)
 
 
-def _devices() -> str:
-    """What torch can compute on. Raises EngineError if it does not start."""
+def _devices() -> tuple[str, ...]:
+    """What torch can compute on, and what would make more of it. Raises EngineError if it does not start."""
     try:
         import torch
     except (ImportError, OSError) as error:
         raise EngineError(f"torch does not start ({error})", "run: pip install --force-reinstall torch") from error
+    from ocrpress.engines.deepseek.device import describe_device, find_gpu, kernel_advice
+
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    gpus = [f"cuda:{index} ({torch.cuda.get_device_name(index)})" for index in range(count)]
-    return ", ".join([*gpus, "cpu"] if gpus else ["cpu (torch sees no CUDA GPU)"])
+    gpus = [torch.device("cuda", index) for index in range(count)]
+    devices = [*map(describe_device, gpus), "cpu" if gpus else "cpu (torch sees no CUDA GPU)"]
+    remarks = [kernel_advice(gpu) for gpu in gpus]
+    try:
+        find_gpu()
+    except EngineError as error:
+        remarks.append(str(error))
+    return (f"devices: {', '.join(devices)}", *filter(None, dict.fromkeys(remarks)))
 
 
 def _check_server() -> tuple[str, ...]:

@@ -44,3 +44,13 @@ def open_engine(name: str, options: EngineOptions = DEFAULT_OPTIONS) -> Engine:
 
         return FakeEngine()
     raise unknown("engine", name, ENGINES)
+
+
+def describe(engine: Engine) -> str:
+    """How an engine is going to run, in one line for people; empty for one that does not say."""
+    plan = getattr(engine, "plan", None)
+    if plan is None:
+        return ""
+    from ocrpress.engines.deepseek.device import start_line
+
+    return f"engine {engine.name} on {start_line(plan)}"

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
+from ocrpress.engines.deepseek.cache import rounded
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.scheduler import Scheduler
 from ocrpress.engines.deepseek.sequences import Job
@@ -74,7 +75,7 @@ def compare_generate(loaded: Loaded) -> Agreement:
 def decode(decoder: Decoder, jobs: list[Job], capture: bool = True) -> dict[int, tuple[int, ...]]:
     """The tokens of every job, decoded in a few slots that are refilled; `capture`: steps in CUDA graphs."""
     limit = max(len(job.prompt) + job.max_tokens for job in jobs)
-    scheduler = Scheduler(Slots(decoder, SLOTS, limit, capture=capture), NO_END, SLOTS * limit, limit)
+    scheduler = Scheduler(Slots(decoder, SLOTS, SLOTS * rounded(limit), limit, capture=capture), NO_END)
     tokens: dict[int, tuple[int, ...]] = {}
     while len(tokens) < len(jobs):
         under_way = scheduler.active

@@ -12,7 +12,7 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from ocrpress.engines import open_engine
+from ocrpress.engines import describe, open_engine
 from ocrpress.errors import EngineError
 from ocrpress.measure.bars import Bars, no_bar
 from ocrpress.measure.pages import drawn_pages, file_pages
@@ -142,6 +142,8 @@ def measure_all(subject: Subject, settings: Settings, watcher: Watcher) -> Gener
     for slots in settings.slots or (None,):
         engine = subject.open(slots)
         try:
+            if line := describe(engine):
+                watcher.remark(line)
             count = slots or slots_of(engine)
             for work in settings.work(engine, count):
                 seen[replace(work, pages=1)] = None

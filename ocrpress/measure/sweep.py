@@ -12,14 +12,14 @@ import hashlib
 import json
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ocrpress.document import PageImage
-from ocrpress.engines import open_engine
+from ocrpress.engines import describe, open_engine
 from ocrpress.errors import UsageError
 from ocrpress.measure.accuracy import compared_text, score
 from ocrpress.measure.bars import Bars, no_bar
@@ -96,11 +96,14 @@ class Measured:
     scoring: float
 
 
-def measure_cells(wanted: Sweep, bars: Bars = no_bar) -> Iterator[Measured]:
+def measure_cells(
+    wanted: Sweep, bars: Bars = no_bar, tell: Callable[[str], object] | None = None
+) -> Iterator[Measured]:
     """Every cell, one after the other; each engine is opened once.
 
     Args:
         bars: gives a bar for a cell, by its name and the number of its pages.
+        tell: told of every engine how it runs, if it says so.
 
     Raises:
         UsageError: an engine reads none of the modes, or does not know the task.
@@ -110,6 +113,8 @@ def measure_cells(wanted: Sweep, bars: Bars = no_bar) -> Iterator[Measured]:
     for subject in wanted.subjects:
         engine = open_engine(subject.name, subject.options)
         try:
+            if tell and (line := describe(engine)):
+                tell(line)
             modes = [mode for mode in wanted.modes if mode in engine.capabilities.modes]
             if not modes:
                 known = ", ".join(engine.capabilities.modes)

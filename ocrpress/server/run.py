@@ -70,7 +70,7 @@ def serve(
     os.umask(0o077)  # uploads are nobody else's
     _allow_many_files()
     with bound(settings) as place, logging_to_stderr(log_format, quiet=quiet):
-        return asyncio.run(_until_signal(House(make_service(settings), place, say)))
+        return asyncio.run(_until_signal(House(make_service(settings), place, say, quiet)))
 
 
 async def _until_signal(house: House) -> int:
@@ -130,8 +130,10 @@ class Leftovers:
 class House:
     """A service, its HTTP server and its socket, in one event loop."""
 
-    def __init__(self, service: Service, place: socket.socket, say: Callable[[str], object]) -> None:
-        self.service, self._place, self._say = service, place, say
+    def __init__(
+        self, service: Service, place: socket.socket, say: Callable[[str], object], quiet: bool = False
+    ) -> None:
+        self.service, self._place, self._say, self._quiet = service, place, say, quiet
         self._stop = asyncio.Event()
         limits = connection_class(most=_most_connections(), head_seconds=service.settings.upload_seconds)
         self._http = _Server(
@@ -202,6 +204,8 @@ class House:
     def _announce(self) -> None:
         settings, engine = self.service.settings, self.service.desk.engine
         about = f" (engine {engine.name}, mode {engine.mode})" if engine else ""
+        if engine and engine.about and not self._quiet:
+            self._say(engine.about)
         self._say(f"serving on {address(self._place)}{about}")
         if not settings.tokens and not is_loopback(settings.host):
             self._say(f"anybody who reaches {settings.host} may use it: --token-file lets in only those with a token")

@@ -1,141 +1,156 @@
-"""The KV cache of a fixed number of slots: every row has a length of its own, so a slot can be refilled at any time."""
+"""The KV cache: one pool of tokens, in which every row holds a stretch that is as long as it needs.
+
+A row's keys and values lie one behind the other, so that a kernel finds them by where they begin and how many count. A
+long row costs its own length and nothing more; when it outgrows its stretch, it is given a longer one.
+
+With a sliding window a row keeps its prompt and the last `window` tokens: the newest overwrites the oldest. Attention
+asks for no order, since positions are part of the keys already.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
+from ocrpress.engines.deepseek.attention import RowAttention, over_stretches
 from ocrpress.engines.deepseek.decoder import Attend, Sizes
-from ocrpress.engines.deepseek.flash import FlashAttention
 
-BUCKET = 128  # tokens
+GRANULE = 256  # tokens: stretches are multiples of it
+
+
+def rounded(tokens: int) -> int:
+    """Tokens rounded up to a multiple of GRANULE."""
+    return -(-tokens // GRANULE) * GRANULE
+
+
+def on_device(values: Sequence[Any], device: torch.device, dtype: torch.dtype = torch.long) -> Tensor:
+    """Numbers of the host as a tensor of the device, without waiting for what the device is doing."""
+    tensor = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
+    return tensor.to(device, non_blocking=True)
+
+
+class Stretches:
+    """Which row holds which part of the pool. First fit, so that what is in use lies together. Sizes in tokens."""
+
+    def __init__(self, tokens: int) -> None:
+        self.tokens = tokens
+        self._held: dict[int, tuple[int, int]] = {}
+
+    @property
+    def free(self) -> int:
+        """Tokens that nobody holds, in one piece or not."""
+        return self.tokens - sum(size for _, size in self._held.values())
+
+    def get(self, row: int) -> tuple[int, int]:
+        """Where a row's stretch begins, and its size; (0, 0) if it has none."""
+        return self._held.get(row, (0, 0))
+
+    def take(self, row: int, size: int) -> bool:
+        """Give a row a stretch, in the place of the one it has; False if there is no gap so large."""
+        start, mine = 0, self._held.pop(row, None)
+        for taken, length in sorted(self._held.values()):
+            if taken - start >= size:
+                break
+            start = max(start, taken + length)
+        fits = start + size <= self.tokens
+        if fits or mine:
+            self._held[row] = (start, size) if fits else mine  # type: ignore[assignment]
+        return fits
+
+    def release(self, row: int) -> None:
+        """Take a row's stretch back."""
+        self._held.pop(row, None)
+
+    def rename(self, row: int, other: int) -> None:
+        """Hand a stretch over to another row, which has none."""
+        self._held[other] = self._held.pop(row)
+
+    def close_gaps(self) -> list[tuple[int, int, int, int]]:
+        """Move all stretches together, in their order: (row, from, to, size) of those that must move, in turn."""
+        moves, end = [], 0
+        for row, (start, size) in sorted(self._held.items(), key=lambda item: item[1]):
+            if start != end:
+                moves.append((row, start, end, size))
+                self._held[row] = end, size
+            end += size
+        return moves
 
 
 class KVCache:
-    """Keys and values, by layer (slots, capacity, kv_heads, head_dim).
+    """Keys and values of all layers: (layers, 2, tokens, kv_heads, head_dim).
 
     Args:
-        slots: rows.
-        capacity: tokens a row can hold.
-        flash: a fused kernel that takes per-row lengths; None leaves attention to SDPA, which reads every row as far as
-            the longest goes.
+        tokens: of the pool.
+        rows: the most that are decoded side by side.
+        attention: of a decoding step.
     """
 
     def __init__(
-        self, sizes: Sizes, slots: int, capacity: int, device: torch.device, dtype: torch.dtype,
-        flash: FlashAttention | None = None,
-    ) -> None:  # fmt: skip
-        self._sizes, self._flash = sizes, flash
-        self.slots, self.capacity = slots, capacity
-        shape = (slots, capacity, sizes.kv_heads, sizes.head_dim)
-        # Zeros: SDPA multiplies what its mask hides by nought, and nought times NaN is NaN.
-        self._keys = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
-        self._values = [torch.zeros(shape, device=device, dtype=dtype) for _ in range(sizes.layers)]
-        self._views: tuple[int, int, list[tuple[Tensor, Tensor]]] | None = None
+        self, sizes: Sizes, tokens: int, rows: int, device: torch.device, dtype: torch.dtype, attention: RowAttention
+    ) -> None:
+        self._sizes, self._attention = sizes, attention
+        shape = (sizes.layers, 2, tokens, sizes.kv_heads, sizes.head_dim)
+        # A kernel may read past a row's last token, and weigh that by 0: on a GPU nothing there may be NaN. On a CPU
+        # nothing is read that does not count, and memory is taken as it is written.
+        make = torch.zeros if device.type == "cuda" else torch.empty
+        self._pool = make(shape, device=device, dtype=dtype)
+        self._layers = [(layer[0], layer[1]) for layer in self._pool]
+        self._numbers = torch.arange(rows + 1, device=device, dtype=torch.int32)
 
-    def resize(self, rows: Sequence[int], slots: int, capacity: int) -> None:
-        """Keep these rows as the first ones of a cache of other size. One layer at a time is held twice."""
-        kept, self._views = min(capacity, self.capacity), None
-        index = torch.tensor(rows, dtype=torch.long, device=self._keys[0].device)
-        for buffers in (self._keys, self._values):
-            for layer, old in enumerate(buffers):
-                new = old.new_zeros(slots, capacity, *old.shape[2:])
-                new[: len(rows), :kept] = old[index, :kept]
-                buffers[layer] = new
-        self.slots, self.capacity = slots, capacity
+    def copy(self, source: int, target: int, size: int) -> None:
+        """Copy so many tokens of the pool to another place, which may overlap."""
+        found = self._pool[:, :, source : source + size]
+        overlaps = abs(source - target) < size
+        self._pool[:, :, target : target + size] = found.clone() if overlaps else found
 
-    def copy_row(self, source: int, target: int) -> None:
-        """Copy what one row holds into another."""
-        for buffer in (*self._keys, *self._values):
-            buffer[target] = buffer[source]
-
-    def wipe(self, row: int) -> None:
-        """Zeros: what is not finite would reach the row's next sequence through SDPA's mask."""
-        for buffer in (*self._keys, *self._values):
-            buffer[row].zero_()
-
-    def bucket(self, length: int) -> int:
-        """How far the cache must be read for rows of at most `length` tokens: SDPA takes it in steps of BUCKET."""
-        return self.capacity if self._flash else min(self.capacity, -(-length // BUCKET) * BUCKET)
-
-    def prefill(self, rows: Tensor, length: int) -> Attend:
-        """Attention of whole prompts of at most `length` tokens, shorter ones padded at their end, into these rows.
-
-        What a padded position leaves in the cache lies beyond its row's length and is overwritten before it is read.
-        """
+    def prefill(self, starts: Sequence[int], lengths: Sequence[int]) -> Attend:
+        """Attention of whole prompts of these lengths, padded at their end to the longest, into these stretches."""
+        longest, device = max(lengths), self._pool.device
+        placed = [start + place for start, length in zip(starts, lengths, strict=True) for place in range(length)]
+        kept = [row * longest + place for row, length in enumerate(lengths) for place in range(length)]
+        targets = on_device(placed, device)
+        sources = on_device(kept, device) if len(kept) < longest * len(lengths) else None
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            self._keys[layer][rows, :length] = k
-            self._values[layer][rows, :length] = v
-            return _sdpa(q, k.transpose(1, 2), v.transpose(1, 2), is_causal=True)
+            for pool, new in zip(self._layers[layer], (k, v), strict=True):
+                flat = new.flatten(0, 1)
+                pool.index_copy_(0, targets, flat if sources is None else flat.index_select(0, sources))
+            q, k, v = (each.transpose(1, 2) for each in (q, k, v))
+            grouped = q.shape[1] != k.shape[1]
+            return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped).transpose(1, 2)
 
         return attend
 
-    def decode(self, lengths: Tensor, prompts: Tensor, bucket: int, alone: bool = False) -> Attend:
+    def decode(self, starts: Tensor, rooms: Tensor, lengths: Tensor, prompts: Tensor) -> Attend:
         """Attention of one new token a row, for the first rows.
 
         Args:
-            lengths: (rows,), tokens that each row holds already; the new one goes behind them.
+            starts: (rows + 1,), int32; where each row's stretch begins.
+            rooms: (rows,), the size of each stretch.
+            lengths: (rows,), tokens that each row has seen already; the new one goes behind them.
             prompts: (rows,), how many of them are prompt.
-            bucket: an upper bound of the lengths, the new token included; no more of the cache is read.
-            alone: there is one row, and the host may be asked its length: then nothing is read that a mask would hide.
         """
-        count = lengths.shape[0]
-        places = torch.arange(count, device=lengths.device) * self.capacity + lengths
-        views = self._first(count, bucket)
-        length = int(lengths[0]) + 1 if alone else bucket
-        masks: dict[int, Tensor] = {}
+        rows, window = len(lengths), self._sizes.window
+        last = rooms - 1  # rows that are done run on until the host looks: they stay inside
+        places = torch.minimum(prompts + (lengths - prompts) % window if window else lengths, last)
+        used = torch.minimum(torch.minimum(lengths, prompts + window - 1) if window else lengths, last).int() + 1
+        targets = starts[:rows] + places
+        numbers, kernel = self._numbers[: rows + 1], self._attention.kernel
+        stretches = None
+        if not self._attention.capturable:  # it would ask for them in every layer
+            pairs = zip(starts.tolist(), used.tolist(), strict=False)
+            stretches = [slice(start, start + count) for start, count in pairs]
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-            keys, values = self._keys[layer], self._values[layer]
-            for buffer, new in ((keys, k), (values, v)):
-                buffer.view(-1, *buffer.shape[2:]).index_copy_(0, places, new.squeeze(1))
-            window = self._sizes.windows[layer]
-            if self._flash and not window:
-                return self._flash(q, keys[:count], values[:count], lengths)
-            keys, values = views[layer]
-            if alone and not window:
-                return _sdpa(q, keys.narrow(2, 0, length), values.narrow(2, 0, length))
-            if window not in masks:
-                seen = visible(lengths, prompts, bucket, window)[:, None, None]
-                masks[window] = torch.zeros_like(seen, dtype=q.dtype).masked_fill_(~seen, -torch.inf)
-            return _sdpa(q, keys, values, mask=masks[window])
+            keys, values = self._layers[layer]
+            keys.index_copy_(0, targets, k.squeeze(1))
+            values.index_copy_(0, targets, v.squeeze(1))
+            if stretches is None:
+                return kernel(q.squeeze(1), keys, values, numbers, starts, used, self._sizes.context)[:, None]
+            return over_stretches(q.squeeze(1), keys, values, stretches)[:, None]
 
         return attend
-
-    def _first(self, rows: int, bucket: int) -> list[tuple[Tensor, Tensor]]:
-        """By layer, the first tokens of the first rows' keys and values, (rows, kv_heads, bucket, head_dim).
-
-        Made once for as many steps as they serve: on a CPU, views cost as much time as small sums.
-        """
-        if self._views is None or self._views[:2] != (rows, bucket):
-            pairs = zip(self._keys, self._values, strict=True)
-            views = [(k[:rows, :bucket].transpose(1, 2), v[:rows, :bucket].transpose(1, 2)) for k, v in pairs]
-            self._views = rows, bucket, views
-        return self._views[2]
-
-
-def visible(lengths: Tensor, prompts: Tensor, bucket: int, window: int) -> Tensor:
-    """Which of the first `bucket` positions the token at position lengths[i] may see: (rows, bucket), bool.
-
-    With a window: the prompt and the last `window` tokens, itself included (Unlimited-OCR's reference sliding window).
-    """
-    positions = torch.arange(bucket, device=lengths.device)
-    seen = positions <= lengths[:, None]
-    if window:
-        seen &= (positions < prompts[:, None]) | (positions > lengths[:, None] - window)
-    return seen
-
-
-def _sdpa(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, is_causal: bool = False) -> Tensor:
-    """SDPA of queries (rows, tokens, heads, head_dim), which is also the answer's shape.
-
-    Args:
-        k, v: (rows, kv_heads, tokens, head_dim).
-    """
-    q = q.transpose(1, 2)
-    grouped = q.shape[1] != k.shape[1]
-    return F.scaled_dot_product_attention(q, k, v, mask, is_causal=is_causal, enable_gqa=grouped).transpose(1, 2)

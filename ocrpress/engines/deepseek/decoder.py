@@ -1,8 +1,8 @@
 """The decoder's arithmetic: embeddings in, logits out, attention left to whoever holds the KV cache.
 
 Takes its weights from a loaded transformers model and drives them itself, so that prefill and decode share one small
-forward without masks being built, experts swapped or the host being asked anything: every step can be captured in a
-CUDA graph. Knows nothing of pages, slots or tokens' meaning.
+forward without masks being built or experts swapped. A step asks the host nothing where its experts do not (see
+experts.py), so that a CUDA graph can hold it. Knows nothing of pages, slots or tokens' meaning.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Sizes:
     Attributes:
         heads, kv_heads, head_dim: of the attention.
         context: longest sequence, in tokens.
-        windows: by layer, how many of the last tokens it attends to beside the whole prompt (reference sliding-window
-            attention); 0 means all of them.
+        window: how many of the last tokens a token attends to beside the whole prompt (reference sliding-window
+            attention), itself included; 0 means all of them.
     """
 
     layers: int
@@ -42,7 +42,7 @@ class Sizes:
     head_dim: int
     vocabulary: int
     context: int
-    windows: tuple[int, ...]
+    window: int
 
     def cache_bytes(self, dtype: torch.dtype) -> int:
         """What one token takes in the KV cache."""
@@ -98,10 +98,7 @@ class Decoder:
             layers=config.num_hidden_layers, hidden=config.hidden_size, heads=config.num_attention_heads,
             kv_heads=config.num_key_value_heads, head_dim=config.head_dim, vocabulary=config.vocab_size,
             context=config.max_position_embeddings,
-            windows=tuple(
-                0 if kind == "full_attention" else config.sliding_window
-                for kind in config.layer_types[: config.num_hidden_layers]
-            ),
+            window=0 if config.layer_types[0] == "full_attention" else config.sliding_window,
         )  # fmt: skip
         self._embedding: Tensor = text.embed_tokens.weight
         self._head: Tensor = model.lm_head.weight
@@ -124,21 +121,22 @@ class Decoder:
         return self._embedding.dtype
 
     @property
-    def capturable(self) -> bool:
-        """Whether a step asks the host nothing, so that a CUDA graph can hold it."""
-        return all(layer.experts is None or layer.experts.grouped for layer in self._layers)
+    def expert_path(self) -> str:
+        """How a decoding step computes the experts (see `experts.expert_path`); "none" if there are none."""
+        return next((layer.experts.path for layer in self._layers if layer.experts), "none")
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Embeddings (…, hidden) of token ids (…)."""
         return F.embedding(tokens, self._embedding)
 
-    def forward(self, x: Tensor, positions: Tensor, attend: Attend) -> Tensor:
+    def forward(self, x: Tensor, positions: Tensor, attend: Attend, step: bool = False) -> Tensor:
         """The last layer's normalised states.
 
         Args:
             x: (rows, tokens, hidden).
             positions: (rows or 1, tokens), from 0, below the context.
             attend: keeps each layer's keys and values and does its attention.
+            step: this is a decoding step, in which the host must not be asked for a value.
         """
         sizes = self.sizes
         heads, kv_heads = sizes.heads, sizes.kv_heads
@@ -151,20 +149,20 @@ class Decoder:
             q, k = _turn(qk, cos, sin).split_with_sizes((heads, kv_heads), 2)
             attended = attend(index, q, k, v.flatten(3))
             states = torch.addmm(states, attended.reshape(len(states), -1), layer.out)
-            states = _feed_forward(layer, states)
+            states = _feed_forward(layer, states, step)
         return self._norm(states).view_as(x)
 
     def logits(self, states: Tensor) -> Tensor:
-        """Scores (…, vocabulary) in float32 of normalised states (…, hidden)."""
-        return torch.matmul(states, self._head.T).float()
+        """Scores (…, vocabulary) of normalised states (…, hidden), in the weights' type."""
+        return torch.matmul(states, self._head.T)
 
 
-def _feed_forward(layer: Layer, x: Tensor) -> Tensor:
+def _feed_forward(layer: Layer, x: Tensor, step: bool) -> Tensor:
     """x and what the layer's second half adds to it; x (tokens, hidden)."""
     normed = layer.mlp_norm(x)
     gate, up = torch.mm(normed, layer.gate_up).split_with_sizes((len(layer.down),) * 2, 1)
     dense = torch.addmm(x, F.silu(gate).mul_(up), layer.down)
-    return dense if layer.experts is None else dense + layer.experts(normed)
+    return dense if layer.experts is None else dense + layer.experts(normed, step)
 
 
 def _turn(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from ocrpress.engines.cards import Card, cards, load_card
 from ocrpress.engines.deepseek.checkpoint import Checkpoint, check_checkpoint, open_checkpoint
 from ocrpress.engines.deepseek.config import CONFIG_FILE, read_architecture
 from ocrpress.engines.deepseek.fetch import Advance, fetch
-from ocrpress.engines.deepseek.hub import cache_folder, is_hub_id, require
+from ocrpress.engines.deepseek.hub import cache_folder, find_snapshot, is_hub_id, require
 from ocrpress.engines.deepseek.tokenizer import Tokenizer
 from ocrpress.errors import EngineError, OutputError
 
@@ -72,13 +72,20 @@ class Remote:
     files: tuple[RemoteFile, ...]
 
 
-def pull(name: str, to: Path | None = None, bar: Bar | None = None) -> Checkpoint:
+class HubUnreachableError(EngineError):
+    """The hub does not answer."""
+
+
+def pull(name: str, to: Path | None = None, bar: Bar | None = None, tell: Callable[[str], object] = str) -> Checkpoint:
     """Download what is not here yet, verify all of it, and open it.
+
+    The hub is not asked if all of a card's revision is here; without a pinned revision it is, but may be out of reach.
 
     Args:
         name: a card's name or a hub id ("owner/name").
         to: the folder that gets the files; None takes the Hugging Face cache.
         bar: shows the progress of one file.
+        tell: told in a line what was verified, where the hub was not needed.
 
     Raises:
         UsageError: unknown name.
@@ -93,9 +100,20 @@ def pull(name: str, to: Path | None = None, bar: Bar | None = None) -> Checkpoin
         return verified(open_checkpoint(name))
     for package in ("huggingface_hub", "tokenizers"):
         require(package)
-    remote = look_up(card.repository if card else name, card.revision if card else "")
+    bar = bar or (lambda *_: nullcontext(lambda _: None))
+    repository, revision = (card.repository, card.revision) if card else (name, "")
+    here = to if to is not None else find_snapshot(repository, revision)
+    if revision and here and (found := _whole(name, here, card, bar, tell)):
+        return found
+    try:
+        remote = look_up(repository, revision)
+    except HubUnreachableError as error:
+        if not revision and here and (found := _whole(name, here, card, bar, tell)):
+            tell(error.message)
+            return found
+        raise
     _compare(remote, card)
-    folder = _bring(remote, to, bar or (lambda *_: nullcontext(lambda _: None)))
+    folder = _bring(remote, to, bar)
     opened = open_checkpoint(str(folder))
     return verified(Checkpoint(name, folder, card or opened.card))
 
@@ -127,10 +145,7 @@ def look_up(repository: str, revision: str = "") -> Remote:
             f"the hub answers {error.response.status_code} for {repository}", "try again later"
         ) from error
     except Exception as error:  # of whichever HTTP client this version of huggingface_hub uses
-        raise EngineError(
-            f"the hub cannot be reached ({type(error).__name__}: {error})",
-            AGAIN,
-        ) from error
+        raise HubUnreachableError(f"the hub cannot be reached ({type(error).__name__}: {error})", AGAIN) from error
     files = tuple(_describe(file) for file in found.siblings or () if _is_needed(file.rfilename))
     if not any(file.name.endswith(".safetensors") for file in files):
         raise EngineError(f"{repository} has no safetensors", "only safetensors are read: take another repository")
@@ -139,6 +154,36 @@ def look_up(repository: str, revision: str = "") -> Remote:
     if not _HEX.fullmatch(found.sha or ""):
         raise EngineError(f"the hub gives no commit of {repository}", "check HF_ENDPOINT")
     return Remote(repository, found.sha or "", files)
+
+
+def _whole(name: str, folder: Path, card: Card | None, bar: Bar, tell: Callable[[str], object]) -> Checkpoint | None:
+    """The checkpoint of a folder, all of it there and verified; None if anything is missing or wrong.
+
+    A file is what the card pins; one of the cache bears its checksum as its name; of others the contents must fit.
+    """
+    try:
+        paths = sorted(path for path in folder.iterdir() if _is_needed(path.name))
+        promised = {path: file for path in paths if (file := _promised(path, card))}
+        complete = {path.name for path in paths} >= set(card.weights if card else ())
+        if not (complete and all(_is_right(file, path, bar) for path, file in promised.items())):
+            return None
+        found = verified(Checkpoint(name, folder, card or open_checkpoint(str(folder)).card))
+    except (OSError, EngineError):
+        return None
+    sums = f"the checksums of {len(promised)} of {len(paths)} files, the tokenizer, and the tensors' names and shapes"
+    tell(f"{name} is here; verified without the hub: {sums}")
+    return found
+
+
+def _promised(path: Path, card: Card | None) -> RemoteFile | None:
+    """What a file on this machine must be, if that is known without the hub."""
+    if card and path.name in card.weights:
+        pinned = card.weights[path.name]
+        return RemoteFile(path.name, pinned.size, pinned.sha256, "")
+    digest = path.resolve().name
+    if not (path.is_symlink() and _HEX.fullmatch(digest)):
+        return None
+    return RemoteFile(path.name, path.stat().st_size, *((digest, "") if len(digest) == 64 else ("", digest)))
 
 
 def _bring(remote: Remote, to: Path | None, bar: Bar) -> Path:

@@ -1,14 +1,17 @@
 """DeepSeek-OCR in process: pages in, Completions out as they end, every mode mixed in one batch.
 
     requests ──feeder──▶ views ──encoder──▶ vision sequences ──scheduler──▶ tokens ──tokenizer──▶ Completions
-               threads           side stream                   slots
+               threads           side stream                   slots               caller's thread
 
-On CUDA the encoder works on a stream of its own, beside the decoder: encoding is bound by arithmetic, decoding by
-memory.
+Encoder and scheduler run in a thread of their own, so that what the caller does with an answer holds up nothing. On
+CUDA the encoder works on a second stream, beside the decoder and behind it: encoding is bound by arithmetic, decoding
+by memory.
 """
 
 from __future__ import annotations
 
+import queue
+import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -21,11 +24,15 @@ from torch import Tensor
 from ocrpress.document import Completion, Request
 from ocrpress.engines.base import Capabilities
 from ocrpress.engines.cards import Card
+from ocrpress.engines.deepseek.cache import rounded
 from ocrpress.engines.deepseek.clock import Share
 from ocrpress.engines.deepseek.decoder import Decoder
+from ocrpress.engines.deepseek.device import describe_device, kernel_advice, use_device
 from ocrpress.engines.deepseek.feeder import Feeder, Prepared
+from ocrpress.engines.deepseek.graphs import FIRST
 from ocrpress.engines.deepseek.memory import fit_slots, token_budget
-from ocrpress.engines.deepseek.scheduler import FIRST_CAPACITY, Scheduler
+from ocrpress.engines.deepseek.plan import DecodePlan
+from ocrpress.engines.deepseek.scheduler import Scheduler
 from ocrpress.engines.deepseek.sequences import Answer, Job
 from ocrpress.engines.deepseek.slots import Slots, settle
 from ocrpress.engines.deepseek.tokenizer import TextCodec
@@ -34,6 +41,7 @@ from ocrpress.errors import OcrpressError
 
 CHUNK_ON_GPU = 16  # pages encoded together
 CHUNK_ON_CPU = 4
+MOST_QUESTIONS = 256  # whose embeddings are kept
 NAME = "deepseek"
 
 
@@ -44,6 +52,15 @@ class _Page:
     prepared: Prepared
     job: Job
     encode: Share
+
+
+@dataclass(frozen=True, eq=False)
+class _Reading:
+    """One call of `read`: its feeder, what is on its way to the caller, and whether he still wants it."""
+
+    feeder: Feeder
+    found: queue.SimpleQueue[tuple[_Page, Answer] | Completion | BaseException | None]
+    stopped: threading.Event
 
 
 class DeepseekEngine:
@@ -68,14 +85,15 @@ class DeepseekEngine:
         self._decoder = decoder
         self._on_gpu = decoder.device.type == "cuda"
         self._stream = torch.cuda.Stream(decoder.device) if self._on_gpu else None
+        self._decoding = torch.cuda.Stream(decoder.device, priority=FIRST) if self._on_gpu else None
         self._chunk = CHUNK_ON_GPU if self._on_gpu else CHUNK_ON_CPU
-        limit = decoder.sizes.context
-        budget = token_budget(decoder)
+        limit, budget = decoder.sizes.context, token_budget(decoder)
         count = slots or fit_slots(decoder, budget)
-        seats = Slots(decoder, count, min(FIRST_CAPACITY, limit), card.generation.exempt)
-        self.scheduler = Scheduler(seats, tokenizer.end, max(budget, limit), limit)
+        tokens = max(min(budget, count * rounded(limit)), rounded(limit))
+        self._slots = Slots(decoder, count, tokens, exempt=card.generation.exempt)
+        self.scheduler = Scheduler(self._slots, tokenizer.end)
+        self._embedded: dict[str, Tensor] = {}
         self._opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
-        self._questions: dict[str, list[int]] = {}
         self.views_seconds = 0.0
         if self._on_gpu:  # the encoder's stream does not wait by itself for weights that another one is still making
             torch.cuda.synchronize(decoder.device)
@@ -92,8 +110,25 @@ class DeepseekEngine:
         self.__dict__.pop("_encoder", None)
         self.__dict__.pop("_decoder", None)
         self.__dict__.pop("scheduler", None)
+        self.__dict__.pop("_slots", None)
+        self._embedded.clear()
         if self._on_gpu:
             torch.cuda.empty_cache()
+
+    @property
+    def plan(self) -> DecodePlan:
+        """What it decodes with."""
+        decoder, slots = self._decoder, self._slots
+        graphs = "captured"
+        if not slots.captured:
+            graphs = "none on a CPU" if not self._on_gpu else f"none, for attention {slots.kernel.name}"
+        refused = "; ".join(f"not used: {reason}" for reason in slots.kernel.refused)
+        return DecodePlan(
+            describe_device(decoder.device), str(decoder.dtype).removeprefix("torch."), slots.kernel.name,
+            decoder.expert_path, graphs, slots.count, slots.tokens,
+            slots.tokens * decoder.sizes.cache_bytes(decoder.dtype),
+            refused or kernel_advice(decoder.device),
+        )  # fmt: skip
 
     def seconds(self) -> dict[str, float]:
         """By stage since the start: views (of all threads), encode, prefill, decode."""
@@ -101,20 +136,46 @@ class DeepseekEngine:
 
     def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer every request as it ends. Requests are pulled in another thread, at most `in_flight` ahead."""
-        feeder = Feeder(requests, self.capabilities.in_flight, pin=self._on_gpu)
+        device = self._decoder.device
+        feeder = Feeder(requests, self.capabilities.in_flight, self._on_gpu, device)
+        reading = _Reading(feeder, queue.SimpleQueue(), threading.Event())
+        thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
+        thread.start()
         try:
-            for completion in self._read(feeder):
+            while (found := reading.found.get()) is not None:
+                if isinstance(found, BaseException):
+                    raise found
+                completion = self._completion(*found) if isinstance(found, tuple) else found
                 feeder.release()
                 yield completion
         finally:
-            self.scheduler.clear()
+            reading.stopped.set()
             feeder.close()
+            thread.join()
 
-    def _read(self, feeder: Feeder) -> Iterator[Completion]:
+    def _run(self, reading: _Reading) -> None:
+        """The thread that encodes and decodes; what goes wrong is raised where the answers are taken."""
+        use_device(self._decoder.device)
+        first: AbstractContextManager[Any] = torch.cuda.stream(self._decoding) if self._decoding else nullcontext()
+        error: BaseException | None = None
+        with first:
+            try:
+                self._read(reading)
+            except BaseException as raised:
+                error = raised
+            self.scheduler.clear()
+        reading.found.put(error)
+
+    def _read(self, reading: _Reading) -> None:
+        feeder, found = reading.feeder, reading.found
         waiting: deque[_Page] = deque()
         running: dict[int, _Page] = {}
         broken: Exception | None = None
-        while True:
+        while not reading.stopped.is_set():
+            admitted = self._admissible(waiting)
+            running |= {page.job.key: page for page in admitted}
+            self.scheduler.admit([page.job for page in admitted])
+            self.scheduler.launch()  # before encoding: the device has this to do while more is handed to it
             if self._wanted(len(waiting)) and not feeder.exhausted:
                 try:
                     taken = list(feeder.take(self._wanted(len(waiting)), wait=not (self.scheduler.active or waiting)))
@@ -122,12 +183,10 @@ class DeepseekEngine:
                     broken, taken = error, []
                 encoded, refused = self._encode(taken)
                 waiting += encoded
-                yield from refused
-            admitted = self._admissible(waiting)
-            running |= {page.job.key: page for page in admitted}
-            self.scheduler.admit([page.job for page in admitted])
-            for answer in self.scheduler.advance():
-                yield self._completion(running.pop(answer.key), answer)
+                for completion in refused:
+                    found.put(completion)
+            for answer in self.scheduler.collect():
+                found.put((running.pop(answer.key), answer))
             waiting.extendleft(running.pop(job.key) for job in reversed(self.scheduler.take_returned()))
             if feeder.exhausted and not waiting and not running:
                 break
@@ -183,17 +242,21 @@ class DeepseekEngine:
 
     def _prompt(self, page: Prepared, vision: Tensor) -> Tensor:
         """Embeddings of the whole prompt: its opening, mostly the start token alone, vision sequence, text."""
-        start = self._embedded(self._opening)
-        return torch.cat((start, vision.to(start.dtype), self._embedded(self._question(page.request.task))))
+        start = self._embed("", self._opening)
+        return torch.cat((start, vision.to(start.dtype), self._embed(page.request.task, self._question(page))))
 
-    def _embedded(self, tokens: list[int]) -> Tensor:
-        return self._decoder.embed(torch.tensor(tokens, dtype=torch.long, device=self._decoder.device))
+    def _embed(self, name: str, tokens: list[int]) -> Tensor:
+        """Embeddings of what is asked again and again, looked up once: a copy from the host waits for the device."""
+        if name not in self._embedded:
+            if len(self._embedded) >= MOST_QUESTIONS:
+                self._embedded.clear()
+            ids = torch.tensor(tokens, dtype=torch.long, device=self._decoder.device)
+            self._embedded[name] = self._decoder.embed(ids)
+        return self._embedded[name]
 
-    def _question(self, task: str) -> list[int]:
+    def _question(self, page: Prepared) -> list[int]:
         """Token ids of what stands behind the image."""
-        if task not in self._questions:
-            self._questions[task] = self._tokenizer.encode(self._card.prompt(task) + self._card.after_prompt)
-        return self._questions[task]
+        return self._tokenizer.encode(self._card.prompt(page.request.task) + self._card.after_prompt)
 
     def _job(self, page: Prepared, prompt: Tensor) -> Job:
         decoding, generation = page.request.decoding, self._card.generation
@@ -206,11 +269,11 @@ class DeepseekEngine:
         if page.plan is None:
             return "the page has no views"
         try:
-            self._question(page.request.task)
+            question = self._question(page)
         except OcrpressError as error:
             return str(error)
-        text = len(self._opening) + len(self._question(page.request.task))
-        tokens, most = text + page.plan.sequence_tokens, self.scheduler.limit
+        tokens = len(self._opening) + page.plan.sequence_tokens + len(question)
+        most = self.scheduler.limit
         if tokens < most:
             return ""
         return f"the page takes {tokens:,} tokens in mode {page.plan.mode}, the model's context holds {most:,}"

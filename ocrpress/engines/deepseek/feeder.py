@@ -13,11 +13,17 @@ import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from ocrpress.document import Request
+from ocrpress.engines.deepseek.device import use_device
 from ocrpress.engines.deepseek.vision import PixelViews, pixel_views
 from ocrpress.modes import Plan, plan
 from ocrpress.views import make_views
+
+if TYPE_CHECKING:
+    import torch
 
 MOST_THREADS = 8
 PATIENCE = 5.0  # seconds that closing waits for a source that is in the middle of a page
@@ -41,9 +47,10 @@ class Feeder:
         requests: pulled in a thread of the feeder's own.
         room: how many requests may be out, from being pulled until `release`.
         pin: put the views into pinned memory.
+        device: the GPU for which they are pinned.
     """
 
-    def __init__(self, requests: Iterable[Request], room: int, pin: bool) -> None:
+    def __init__(self, requests: Iterable[Request], room: int, pin: bool, device: torch.device | None = None) -> None:
         self._requests = iter(requests)
         self._room = threading.Semaphore(room)
         self._pin = pin
@@ -52,7 +59,9 @@ class Feeder:
         self._closed = False
         self.exhausted = False
         threads = min(MOST_THREADS, os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ocrpress-views")
+        # Pinning in a thread whose current device is another GPU would take memory on that one.
+        begin = partial(use_device, device) if device else None
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="ocrpress-views", initializer=begin)
         self._thread = threading.Thread(target=self._pull, name="ocrpress-feeder", daemon=True)
         self._thread.start()
 
@@ -82,6 +91,7 @@ class Feeder:
         """Stop pulling; waits a little for a page that the source is in the middle of."""
         self._closed = True
         self._room.release()
+        self._ready.put(None)  # whoever waits for a page waits no longer
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._thread.join(PATIENCE)
 

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 
+FIRST = -1  # priority of a stream that goes before others
+
 
 class Graphs:
     """Runs steps. A step must read and write the same tensors every time, and ask the host nothing.
@@ -20,7 +22,8 @@ class Graphs:
     """
 
     def __init__(self, device: torch.device, capture: bool = True) -> None:
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" and capture else None
+        # Steps go before what other streams do meanwhile: a graph keeps the priority that it was captured with.
+        self._stream = torch.cuda.Stream(device, priority=FIRST) if device.type == "cuda" and capture else None
         self.clear()
 
     def clear(self) -> None:

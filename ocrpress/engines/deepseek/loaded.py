@@ -10,14 +10,17 @@ import torch
 
 from ocrpress.engines.base import EngineOptions
 from ocrpress.engines.cards import DEFAULT_CHECKPOINT, Card, load_card
-from ocrpress.engines.deepseek import choose_dtype, find_device
 from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture
+from ocrpress.engines.deepseek.attention import choose_attention
 from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture
+from ocrpress.engines.deepseek.device import choose_dtype, find_device, use_device
 from ocrpress.engines.deepseek.engine import DeepseekEngine
-from ocrpress.engines.deepseek.flash import find_flash
 from ocrpress.engines.deepseek.random_weights import random_model
+from ocrpress.engines.deepseek.tensors import weight_files
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, TextCodec, Tokenizer
+
+SMALL = 2**30  # bytes of weights below which the CPU will do, where the GPU cannot be used
 
 
 @dataclass(frozen=True)
@@ -50,14 +53,16 @@ class Loaded:
     def open(self, slots: int | None = None) -> DeepseekEngine:
         """The engine over this model. Close it before another one is opened. Raises EngineError."""
         gc.collect()
+        use_device(self.device)  # this may be another thread than the one that loaded it
         if self.device.type == "cuda":
             torch.cuda.empty_cache()
         return DeepseekEngine(self.model, self.tokenizer, self.card, slots)
 
     def attention(self) -> str:
-        """Which kernel does the attention of a decode step: "sdpa", or the module it comes from."""
-        flash = find_flash(self.device, self.dtype)
-        return flash.name if flash else "sdpa"
+        """Which kernel does the attention of a decoding step."""
+        decoder = self.architecture.decoder
+        shape = decoder.heads, decoder.kv_heads, decoder.width // decoder.heads
+        return choose_attention(self.device, self.dtype, *shape).name
 
 
 def load(options: EngineOptions) -> Loaded:
@@ -67,12 +72,15 @@ def load(options: EngineOptions) -> Loaded:
         UsageError: no checkpoint is so called.
         EngineError: packages, checkpoint or device are missing or do not fit.
     """
-    device = find_device(options.device)
-    dtype = choose_dtype(device)
     if options.random_weights:
         card = load_card(options.checkpoint or DEFAULT_CHECKPOINT)
-        return Loaded(random_model(device, dtype), NoiseTokenizer(), card, PUBLISHED, noise=True)
+        device = find_device(options.device)
+        model = random_model(device, choose_dtype(device))
+        return Loaded(model, NoiseTokenizer(), card, PUBLISHED, noise=True)
     checkpoint = open_checkpoint(options.checkpoint)
+    size = sum(file.stat().st_size for file in weight_files(checkpoint.folder))
+    device = find_device(options.device, fallback=size < SMALL)
     architecture = read_architecture(checkpoint.folder)
     tokenizer = Tokenizer(checkpoint.folder)  # before the weights: it is quick, and may be missing
-    return Loaded(load_model(checkpoint, device, dtype), tokenizer, checkpoint.card, architecture, noise=False)
+    model = load_model(checkpoint, device, choose_dtype(device))
+    return Loaded(model, tokenizer, checkpoint.card, architecture, noise=False)

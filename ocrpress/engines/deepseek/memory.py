@@ -1,4 +1,4 @@
-"""How much of the device's memory the KV cache may take, and how many slots that is worth."""
+"""How much of the device's memory the KV cache may take, and how many slots share it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from ocrpress.engines.deepseek.decoder import Decoder
 
 MOST_SLOTS = 256  # beyond, the step takes longer and the pages per second hardly rise
 SLOTS_ON_CPU = 8
-TYPICAL_TOKENS = 2048  # of a page, prompt and answer; the longest may take more, then slots are given up
+TYPICAL_TOKENS = 1280  # of a page, prompt and answer
 OF_FREE_GPU_MEMORY = 0.9
 FOR_ENCODING = 6 * 2**30  # bytes left for the encoder's activations and the decoder's scores
 OF_CPU_MEMORY = 0.25

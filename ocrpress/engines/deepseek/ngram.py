@@ -16,10 +16,10 @@ from torch import Tensor
 def ban_repeats(
     logits: Tensor, recent: Tensor, ngrams: Tensor, windows: Tensor, exempt: Tensor, longest: int
 ) -> Tensor:
-    """The logits with what the rule bans at -inf.
+    """The logits, with what the rule bans set to -inf in place.
 
     Args:
-        logits: (rows, vocabulary), float.
+        logits: (rows, vocabulary), finite.
         recent: (rows, lookback), each row's last generated tokens, the newest last, -1 before the first one.
         ngrams, windows: (rows,), each row's n (0: no rule) and window; neither exceeds `longest` and the lookback.
         exempt: (vocabulary,), bool: tokens that may repeat always.
@@ -42,8 +42,9 @@ def ban_repeats(
     banned = alike & in_window & (recent >= 0) & ~exempt[candidates]
     # A run must lie within what was generated: its first token is no padding.
     oldest = torch.gather(padded, 1, _first_columns(lookback, longest, ngrams))
-    scores = torch.where(banned & (oldest >= 0), -torch.inf, torch.inf).to(logits.dtype)
-    return logits.scatter_reduce(1, candidates, scores, "amin")
+    # Added, so that a token that stands in two columns, banned in one of them alone, is banned.
+    added = torch.where(banned & (oldest >= 0), -torch.inf, 0.0).to(logits.dtype)
+    return logits.scatter_add_(1, candidates, added)
 
 
 def _first_columns(lookback: int, longest: int, ngrams: Tensor) -> Tensor:

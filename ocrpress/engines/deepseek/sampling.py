@@ -6,6 +6,8 @@ a page's tokens do not depend on what else is in the batch, nor on its slot.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
@@ -13,20 +15,33 @@ _MASK = 0xFFFFFFFF
 _BITS = 23  # so many that (k + 0.5) / 2^23 is exact in float32, hence never 0 or 1
 
 
-def choose(logits: Tensor, temperatures: Tensor | None, seeds: Tensor, positions: Tensor) -> Tensor:
-    """Token ids (rows,).
+@dataclass(frozen=True)
+class Drawing:
+    """The rows that draw their tokens, by number; a row may stand there twice.
+
+    Attributes:
+        rows, temperatures, seeds, positions: (drawn,); temperatures above 0, the others int64.
+    """
+
+    rows: Tensor
+    temperatures: Tensor
+    seeds: Tensor
+    positions: Tensor
+
+
+def choose(logits: Tensor, drawing: Drawing | None = None) -> tuple[Tensor, Tensor]:
+    """Token ids (rows,), and the highest score of each row: NaN if any is NaN.
 
     Args:
-        logits: (rows, vocabulary), float32.
-        temperatures: (rows,), 0 for the likeliest token; None if no row draws.
-        seeds, positions: (rows,), int64.
+        logits: (rows, vocabulary).
+        drawing: None if no row draws.
     """
-    if temperatures is None:
-        return logits.argmax(dim=-1)
-    drawing = temperatures[:, None] > 0
-    noise = gumbel(seeds, positions, logits.shape[1])
-    scaled = logits / temperatures[:, None].clamp(min=1e-3)
-    return torch.where(drawing, scaled + noise, logits).argmax(dim=-1)
+    highest, chosen = logits.max(dim=-1)
+    if drawing is None:
+        return chosen, highest
+    noise = gumbel(drawing.seeds, drawing.positions, logits.shape[1])
+    noise.addcdiv_(logits[drawing.rows].float(), drawing.temperatures[:, None].clamp(min=1e-3))
+    return chosen.index_copy_(0, drawing.rows, noise.argmax(dim=-1)), highest
 
 
 def gumbel(seeds: Tensor, positions: Tensor, vocabulary: int) -> Tensor:

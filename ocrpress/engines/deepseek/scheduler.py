@@ -1,27 +1,33 @@
 """Which sequence sits in which slot: a slot is refilled as soon as its sequence ends, and none waits for the slowest.
 
-Works on token ids and embeddings alone; pages, views and text are the engine's business. When memory runs out, or a
-sequence outgrows its slot, slots are given up: the sequences that had come least far are handed back to be done again.
+    admit ──▶ prefill into free slots        launch ──▶ a few steps for all slots        collect ──▶ answers
+
+Works on token ids and embeddings alone; pages, views and text are the engine's business. A sequence takes as much of
+the KV cache as it is long. Where there is no more, the sequences that have come least far are handed back, to be done
+again. On a GPU tokens are read one launch late, so that the device never waits for the host.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from typing import Literal, cast
+from typing import Literal
 
 import torch
+from torch import Tensor
 
+from ocrpress.engines.deepseek import endless
+from ocrpress.engines.deepseek.cache import GRANULE, rounded
 from ocrpress.engines.deepseek.clock import Share, Stopwatch
-from ocrpress.engines.deepseek.sequences import Answer, Job, Running, Tally, in_batches
+from ocrpress.engines.deepseek.sequences import Answer, Flight, Job, Running, Tally, in_batches
 from ocrpress.engines.deepseek.slots import BROKEN, Slots
 from ocrpress.errors import EngineError
 
-FIRST_CAPACITY = 2048  # tokens of a slot at first; more when a sequence needs it
-SPARE = 1.25  # times what is needed, when slots are made larger
-GRANULE = 256  # tokens to which it is rounded up
-WORTH_IT = 1.5  # times as many slots must fit again before smaller ones are made
+SPARE = 1.25  # times what is needed, when a sequence is given a longer stretch
+TYPICAL_ANSWER = 1024  # tokens, before any answer has been seen
+MEMORY = 0.9  # of the typical length, what stays when another answer comes in
 MOST_PREFILLED = 2**14  # tokens prefilled at once, padding included: some 2 GB of activations at full size
-STRIDE_ON_GPU = 8  # steps between two looks at what was generated: a look waits for the device
+STRIDE_ON_GPU = 8  # steps a launch
 NOT_FINITE = "the model's scores were not finite (NaN or infinite)"
 NO_MEMORY = "not enough memory to decode this page, even alone"
 
@@ -30,29 +36,32 @@ class Scheduler:
     """Decodes jobs side by side.
 
     Args:
-        slots: where they sit; its count is the most that is ever used.
+        slots: where they sit.
         end: the end token.
-        budget: tokens that all slots' caches may hold together; slots are given up rather than go beyond.
-        limit: longest sequence, prompt and answer, in tokens.
     """
 
-    def __init__(self, slots: Slots, end: int, budget: int, limit: int) -> None:
+    def __init__(self, slots: Slots, end: int) -> None:
         self._slots, self._end = slots, end
         self.stopwatch = Stopwatch(slots.decoder.device)
-        self._budget, self.limit = budget, limit
-        self._most = slots.count
+        self.limit = slots.limit or slots.decoder.sizes.context  # of a sequence, prompt and answer, in tokens
+        self._window = slots.decoder.sizes.window
         self._running: dict[int, Running] = {}  # by row
+        self._flights: deque[Flight] = deque()
         self._returned: list[Job] = []
         self._failed: list[Answer] = []
         self._on_gpu = slots.decoder.device.type == "cuda"
         self._stride = STRIDE_ON_GPU if self._on_gpu else 1
+        self._late = int(self._on_gpu)  # launches that may be under way when tokens are read
+        self._typical = float(TYPICAL_ANSWER)
         self._shares = 0.0  # seconds of decoding that one sequence would have been charged since the start
         self.tally = Tally()
 
     @property
     def free(self) -> int:
-        """How many jobs can be admitted now."""
-        return self._slots.count - len(self._running)
+        """How many jobs can be admitted now, if they are of the usual length; 1 or more if nothing is under way."""
+        rows, unpromised = self._slots.count - len(self._running), self._slots.tokens - self._promised()
+        usual = self._promised() / len(self._running) if self._running else 1.0
+        return min(rows, max(int(unpromised / usual), int(not self._running)))
 
     @property
     def active(self) -> int:
@@ -68,24 +77,33 @@ class Scheduler:
         """Give up whatever is under way."""
         for row in list(self._running):
             self._drop(row)
+        self._flights.clear()
         self._returned.clear()
         self._failed.clear()
 
     def admit(self, jobs: Sequence[Job]) -> None:
-        """Prefill jobs into free slots; at most `free` of them. Those that find no memory come back."""
+        """Prefill jobs into free slots; at most `free` of them. Those that find no room come back."""
         batches = in_batches(jobs, MOST_PREFILLED)
         while batches and not self._returned:
             self._admit_together(batches.pop(0))
         self._returned += [job for batch in batches for job in batch]
 
     def _admit_together(self, jobs: Sequence[Job]) -> None:
+        rows: list[int] = []
+        promised, empty = self._promised(), (row for row in range(self._slots.count) if row not in self._running)
+        for job in jobs:
+            promised += self._length(job, self._typical)
+            alone = not rows and not self._running
+            row = next(empty, None) if promised <= self._slots.tokens or alone else None
+            room = rounded(self._length(job, self._late * self._stride + self._stride + GRANULE))
+            if row is None or not self._find_room(row, room):
+                break
+            rows.append(row)
+        self._returned += jobs[len(rows) :]
+        jobs = jobs[: len(rows)]
+        if not jobs:
+            return
         try:
-            self._make_room(max(len(job.prompt) for job in jobs))
-            rows = [row for row in range(self._slots.count) if row not in self._running][: len(jobs)]
-            jobs, later = jobs[: len(rows)], jobs[len(rows) :]
-            self._returned += later
-            if not jobs:
-                return
             with self.stopwatch.measure("prefill") as timing:
                 self._slots.prefill(rows, [job.prompt for job in jobs], [job.rule for job in jobs])
         except torch.OutOfMemoryError:
@@ -93,68 +111,91 @@ class Scheduler:
             return
         self.tally.prefilled += len(jobs)
         for row, job in zip(rows, jobs, strict=True):
-            self._running[row] = Running(job, Share(timing, len(jobs)), self._shares)
+            room = self._slots.stretches.get(row)[1]
+            self._running[row] = Running(job, Share(timing, len(jobs)), self._shares, room)
 
     def advance(self) -> list[Answer]:
-        """A few more tokens for every sequence; returns those that are done."""
-        done, self._failed = self._failed, []
+        """`launch`, then `collect`."""
+        self.launch()
+        return self.collect()
+
+    def launch(self) -> None:
+        """Hand the device a few steps for every sequence; on a CPU they are done when this returns."""
         if not self._running:
-            return done
+            return
         try:
-            self._make_room(0)
-            if not self._running:  # all of them lost their slots
-                return done
+            self._make_room()
+            if not self._running:
+                return
             self._close_ranks()
             rows = self._rows_to_step()
+            new = {row: (each, self._stride + (each.chosen == 1)) for row, each in self._running.items()}
             with self.stopwatch.measure("decode") as timing:
                 for _ in range(self._stride):
-                    self._step(rows)
+                    self._slots.step(rows)
+                found = self._fetch(max(new) + 1, max(count for _, count in new.values()))
         except torch.OutOfMemoryError:
             self._give_up_half([])
-            return done
-        newest = self._look()
-        self._shares += timing.seconds / len(self._running)
-        answers = (self._collect(row, newest[row]) for row in list(self._running))
-        return [*done, *(answer for answer in answers if answer)]
-
-    def _step(self, rows: int) -> None:
-        self._slots.step(rows, self._longest())
+            return
         for running in self._running.values():
-            running.unread += 1
-        self.tally.steps += 1
-        self.tally.slot_steps += rows
-        self.tally.active_steps += len(self._running)
+            running.chosen += self._stride
+        self.tally.steps += self._stride
+        self.tally.slot_steps += rows * self._stride
+        self.tally.active_steps += len(self._running) * self._stride
+        self._flights.append(Flight(timing, found, new))
 
-    def _look(self) -> list[list[int]]:
-        """Fetch what was chosen on the device since the last look, and perhaps before, by row; waits for the device."""
-        most = max(running.unread for running in self._running.values())
-        return cast("list[list[int]]", self._slots.newest(max(self._running) + 1, most).tolist())
+    def _fetch(self, rows: int, count: int) -> Tensor:
+        """The newest tokens of the first rows, on their way to the host."""
+        found = self._slots.newest(rows, count)
+        if not found.is_cuda:
+            return found
+        return torch.empty(found.shape, dtype=found.dtype, pin_memory=True).copy_(found, non_blocking=True)
 
-    def _collect(self, row: int, newest: list[int]) -> Answer | None:
-        """Take a row's new tokens; its answer if it is done."""
-        running = self._running[row]
-        new, running.unread = newest[len(newest) - running.unread :], 0
-        for token in new:
-            if token == BROKEN:
-                self._slots.wipe(row)
-                return self._finish(row, "error", NOT_FINITE)
-            if token == self._end and not running.job.ignore_end:
-                return self._finish(row, "end")
-            running.tokens.append(token)
-            if len(running.tokens) >= running.job.max_tokens or running.endless:
-                return self._finish(row, "length")
-        return None
+    def collect(self) -> list[Answer]:
+        """Read tokens that were chosen, one launch late on a GPU; returns the sequences that are done."""
+        done, self._failed = self._failed, []
+        while len(self._flights) > (self._late if self._running else 0):
+            flight = self._flights.popleft()
+            seconds = flight.timing.seconds  # waits for the device
+            under_way = [row for row, (running, _) in flight.new.items() if not running.over]
+            self._shares += seconds / max(1, len(under_way))
+            found = flight.found.tolist() if under_way else []
+            answers = (self._read(row, *flight.new[row], found[row]) for row in under_way)
+            done += [answer for answer in answers if answer]
+        return done
 
-    def _finish(self, row: int, stop: Literal["end", "length", "error"], error: str = "") -> Answer:
-        running = self._drop(row)
+    def _read(self, row: int, running: Running, count: int, found: list[int]) -> Answer | None:
+        """Take a sequence's new tokens; its answer if it is done."""
+        new, before = found[len(found) - count :], len(running.tokens)
+        stop: Literal["end", "length", "error"] | None = None
+        if self._end in new and not running.job.ignore_end:
+            new, stop = new[: new.index(self._end)], "end"
+        if BROKEN in new:
+            new, stop = new[: new.index(BROKEN)], "error"
+        if before + len(new) >= running.job.max_tokens:
+            new, stop = new[: running.job.max_tokens - before], "length"
+        running.tokens += new
+        looked, every = len(running.tokens), endless.LOOK_EVERY
+        if stop is None and looked // every > before // every and running.endless:
+            stop = "length"
+        if stop is None:
+            return None
+        self._finish(running)
+        error = NOT_FINITE if stop == "error" else ""
+        seconds = running.prefill.seconds, self._shares - running.since
+        return Answer(running.job.key, tuple(running.tokens), stop, error, *seconds)
+
+    def _finish(self, running: Running) -> None:
+        self._drop(next(row for row, other in self._running.items() if other is running))
         self.tally.tokens += len(running.tokens)
-        return Answer(
-            running.job.key, tuple(running.tokens), stop, error, running.prefill.seconds, self._shares - running.since
-        )
+        self._typical = MEMORY * self._typical + (1 - MEMORY) * len(running.tokens)
 
-    def _drop(self, row: int) -> Running:
+    def _drop(self, row: int) -> Job:
+        """Empty a slot."""
         self._slots.release(row)
-        return self._running.pop(row)
+        running = self._running.pop(row)
+        running.over = True
+        return running.job
 
     def _rows_to_step(self) -> int:
         """The first so many slots are stepped: on a GPU a half, a quarter, … of all, so that graphs stay few."""
@@ -176,73 +217,70 @@ class Scheduler:
             self._slots.move(last, gap)
             self._running[gap] = self._running.pop(last)
 
-    def _longest(self) -> int:
-        return max((running.held for running in self._running.values()), default=0)
+    def _length(self, job: Job, answer: float) -> int:
+        """Tokens that a job holds in the KV cache with an answer of so many tokens."""
+        answer = min(answer, job.max_tokens, self._window or answer)
+        return min(len(job.prompt) + int(answer), self.limit)
 
-    def _make_room(self, prompt: int) -> None:
-        """See to it that every slot holds what comes next, or the limit: larger slots, if need be fewer of them.
+    def _promised(self) -> int:
+        """Tokens that the sequences under way will hold together, if their answers are of the usual length."""
+        return sum(max(running.room, self._length(running.job, self._typical)) for running in self._running.values())
 
-        Args:
-            prompt: tokens of the longest prompt about to come in.
-        """
-        count = self._slots.count
-        length = min(max(prompt, self._longest()) + self._stride + 1, self.limit)
-        if length > self._slots.capacity:
-            capacity = self._roomy(length)
-            self._resize(min(count, self._fitting(capacity)), capacity)
-        elif count < self._most:  # are the long ones gone?
-            capacity = self._roomy(length)
-            if self._fitting(capacity) >= WORTH_IT * count:
-                self._resize(min(self._most, self._fitting(capacity)), capacity)
+    def _make_room(self) -> None:
+        """See to it that every sequence has room for the next launch, or the limit; if need be, fewer sequences."""
+        # Those that have come farthest first: they are the last to be handed back.
+        for row, running in sorted(self._running.items(), key=lambda item: -item[1].chosen):
+            needed = self._length(running.job, running.chosen + self._stride)
+            if needed <= running.room or running.over:
+                continue
+            roomy = rounded(self._length(running.job, SPARE * (running.chosen + self._stride) + GRANULE))
+            while not (self._find_room(row, roomy) or self._find_room(row, rounded(needed))):
+                last = min(self._running, key=lambda other: self._running[other].chosen)
+                self._hand_back([last])
+                if last == row:
+                    break
+            running.room = self._slots.stretches.get(row)[1]
 
-    def _roomy(self, length: int) -> int:
-        """Capacity for a length with some to spare: a larger cache means copying it, and capturing all steps again."""
-        return min(self.limit, -(-int(SPARE * length) // GRANULE) * GRANULE)
-
-    def _fitting(self, capacity: int) -> int:
-        """Slots of that capacity within the budget; one at least."""
-        return max(1, self._budget // capacity)
-
-    def _give_up_half(self, jobs: Sequence[Job]) -> None:
-        """Out of memory: half as many slots from now on; with one slot left, whatever was to go into it fails."""
-        if self._on_gpu:
-            torch.cuda.empty_cache()
-        if self._slots.count == 1:
-            unlucky = [*(running.job for running in self._running.values()), *jobs]
-            for row in list(self._running):
-                self._drop(row)
-            self._failed += [Answer(job.key, (), "error", NO_MEMORY) for job in unlucky]
-            return
-        self._most = -(-self._slots.count // 2)
-        self._returned += jobs
-        self._resize(self._most, self._slots.capacity)
-
-    def _resize(self, count: int, capacity: int) -> None:
-        """Another number and size of slots; the sequences that have come farthest keep theirs."""
-        order = sorted(self._running, key=lambda row: len(self._running[row].tokens), reverse=True)
-        kept = order[:count]
-        self._hand_back(order[count:])
-        try:
-            self._slots.resize(kept, count, capacity)
-            self._running = {index: self._running[row] for index, row in enumerate(kept)}
-        except torch.OutOfMemoryError:  # midway: nothing in the slots can be trusted any more
-            self._hand_back(kept)
-            self._rebuild(count, capacity)
+    def _find_room(self, row: int, size: int) -> bool:
+        """A stretch of so many tokens for a row; closes the gaps of the pool if that makes one."""
+        if self._slots.give_room(row, size):
+            return True
+        if self._slots.stretches.free + self._slots.stretches.get(row)[1] < size:
+            return False
+        self._slots.close_gaps()
+        return self._slots.give_room(row, size)
 
     def _hand_back(self, rows: Sequence[int]) -> None:
-        self._returned = [*(self._running.pop(row).job for row in rows), *self._returned]
+        self._returned = [*(self._drop(row) for row in rows), *self._returned]
         self.tally.restarts += len(rows)
 
-    def _rebuild(self, count: int, capacity: int) -> None:
+    def _give_up_half(self, jobs: Sequence[Job]) -> None:
+        """Out of memory: half as many slots and half the KV cache from now on, and all sequences begin again.
+
+        With one slot left, whatever was to go into it fails.
+        """
+        if self._slots.count == 1:
+            unlucky = [*(self._drop(row) for row in list(self._running)), *jobs]
+            self._failed += [Answer(job.key, (), "error", NO_MEMORY) for job in unlucky]
+        else:
+            self._hand_back(list(self._running))
+            self._returned += jobs
+        self._rebuild(-(-self._slots.count // 2), max(self._slots.tokens // 2, rounded(self.limit)))
+
+    def _rebuild(self, count: int, tokens: int) -> None:
         """Empty slots, as many of them as memory allows."""
+        self._flights.clear()
         while True:
             try:
-                self._slots.reset(count, capacity)
+                if self._on_gpu:
+                    torch.cuda.empty_cache()
+                self._slots.reset(count, tokens)
                 return
             except torch.OutOfMemoryError as error:
-                if count == 1:
+                least = rounded(self.limit)
+                if (count, tokens) == (1, least):
                     raise EngineError(
-                        f"there is no memory for one slot of {capacity:,} tokens",
-                        "free some, take a smaller --max-tokens, or run with --device cpu",
+                        f"there is no memory for one page of {self.limit:,} tokens",
+                        "free some, or run with --device cpu",
                     ) from error
-                count = self._most = -(-count // 2)
+                count, tokens = -(-count // 2), max(tokens // 2, least)

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from ocrpress.engines.deepseek import endless
-from ocrpress.engines.deepseek.clock import Share
+from ocrpress.engines.deepseek.clock import Share, Timing
 from ocrpress.engines.deepseek.slots import Rule
 
 
@@ -53,28 +53,37 @@ class Running:
 
     Attributes:
         since: what the scheduler's clock of shares showed when it began, in seconds.
-        unread: tokens chosen on the device that have not been looked at yet: the first comes from the prefill.
+        room: tokens of its stretch of the KV cache.
+        chosen: tokens chosen on the device, the first of them by the prefill; those in `tokens` have been read.
+        over: it has been answered; what is chosen for it after that is nobody's.
     """
 
     job: Job
     prefill: Share
     since: float
+    room: int
     tokens: list[int] = field(default_factory=list)
-    unread: int = 1
-
-    @property
-    def held(self) -> int:
-        """Tokens in the slot's cache: all but the newest, which the next step puts there."""
-        return len(self.job.prompt) + len(self.tokens) + self.unread - 1
+    chosen: int = 1
+    over: bool = False
 
     @property
     def endless(self) -> bool:
-        """Whether it goes round in circles; looked at now and then."""
-        return (
-            len(self.tokens) % endless.LOOK_EVERY == 0
-            and not self.job.ignore_end
-            and endless.is_endless(self.tokens, endless.RUN)
-        )
+        """Whether it goes round in circles."""
+        return not self.job.ignore_end and endless.is_endless(self.tokens, endless.RUN)
+
+
+@dataclass(frozen=True, eq=False)
+class Flight:
+    """Steps that were handed to the device, and what comes back of them.
+
+    Attributes:
+        found: the last tokens of each row, newest last, on the host or on its way there until `timing` is over.
+        new: row -> who was in it, and how many of its tokens are new.
+    """
+
+    timing: Timing
+    found: Tensor
+    new: dict[int, tuple[Running, int]]
 
 
 @dataclass

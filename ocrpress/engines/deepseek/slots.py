@@ -14,14 +14,15 @@ import torch
 from torch import Tensor
 
 from ocrpress.document import Decoding
-from ocrpress.engines.deepseek.cache import KVCache
+from ocrpress.engines.deepseek.attention import RowAttention, choose_attention
+from ocrpress.engines.deepseek.cache import GRANULE, KVCache, Stretches, on_device
 from ocrpress.engines.deepseek.decoder import Decoder
-from ocrpress.engines.deepseek.flash import find_flash
 from ocrpress.engines.deepseek.graphs import Graphs
 from ocrpress.engines.deepseek.ngram import ban_repeats, ban_repeats_here
-from ocrpress.engines.deepseek.sampling import choose
+from ocrpress.engines.deepseek.sampling import Drawing, choose
 
 BROKEN = -1  # in place of a token: the model's scores were not finite
+NOBODY = -1  # in the place of a row: holds the first GRANULE tokens of the pool, where slots without a sequence write
 
 
 @dataclass(frozen=True)
@@ -40,21 +41,19 @@ class Variant:
 
     Attributes:
         rows: the first so many slots take part.
-        bucket: upper bound of the rows' lengths, the new token included.
-        draws: whether any row has a temperature.
+        drawn: how many rows draw their token, rounded up to a power of two.
         lookback, longest: the largest window and n of the rows' n-gram rules.
     """
 
     rows: int
-    bucket: int
-    draws: bool
+    drawn: int
     lookback: int
     longest: int
 
 
 @dataclass
 class _State:
-    """By slot: last token, tokens in the cache, those of them that are prompt, tokens generated, and the rule."""
+    """By slot: last token, tokens seen, those of them that are prompt, tokens generated, the rule, and the stretch."""
 
     tokens: Tensor
     lengths: Tensor
@@ -64,16 +63,18 @@ class _State:
     ngrams: Tensor
     windows: Tensor
     seeds: Tensor
-    history: Tensor  # (slots, capacity): what was generated, in order
+    rooms: Tensor
+    history: Tensor  # (slots, limit): what was generated, in order
 
 
-def _new_state(slots: int, capacity: int, device: torch.device) -> _State:
+def _new_state(slots: int, limit: int, device: torch.device) -> _State:
     def zeros(*more: int, dtype: torch.dtype = torch.long) -> Tensor:
         return torch.zeros((slots, *more), device=device, dtype=dtype)
 
     return _State(
-        zeros(), zeros(), zeros(), zeros(), zeros(dtype=torch.float32), zeros(), zeros(), zeros(), zeros(capacity)
-    )
+        tokens=zeros(), lengths=zeros(), prompts=zeros(), produced=zeros(), temperatures=zeros(dtype=torch.float32),
+        ngrams=zeros(), windows=zeros(), seeds=zeros(), rooms=zeros() + GRANULE, history=zeros(limit),
+    )  # fmt: skip
 
 
 @dataclass
@@ -82,19 +83,26 @@ class Slots:
 
     Args:
         count: how many sequences are decoded side by side.
-        capacity: longest sequence, prompt and answer together, in tokens; at most the decoder's context.
+        tokens: of the pool that their keys and values share.
+        limit: longest sequence, prompt and answer together, in tokens; None: the decoder's context.
         exempt: token ids that the n-gram rule never bans.
         capture: hold steps in CUDA graphs where that can be done.
-        ask_host: let a step ask for values where that makes it faster, which no graph can hold: for the n-gram rule,
-            and the length of a lone row. None: if the tensors are on the host.
+        attention: of a step; None takes the best that works here.
+        ask_host: let a step ask for values where that makes it faster, which no graph can hold: for the n-gram rule.
+            None: if the tensors are on the host.
     """
 
     decoder: Decoder
     count: int
-    capacity: int
+    tokens: int
+    limit: int | None = None
     exempt: Sequence[int] = ()
     capture: bool = True
+    attention: RowAttention | None = None
     ask_host: bool | None = None
+    stretches: Stretches = field(init=False)
+    kernel: RowAttention = field(init=False)
+    captured: bool = field(init=False)
     _rules: list[Rule] = field(init=False)
     _cache: KVCache = field(init=False)
     _state: _State = field(init=False)
@@ -104,102 +112,122 @@ class Slots:
         self._exempt = torch.zeros(sizes.vocabulary, dtype=torch.bool, device=device)
         self._exempt[[token for token in self.exempt if token < sizes.vocabulary]] = True
         self.ask_host = device.type == "cpu" if self.ask_host is None else self.ask_host
-        self._graphs = Graphs(device, self.capture and self.decoder.capturable)
-        self.reset(self.count, self.capacity)
+        shape = (sizes.heads, sizes.kv_heads, sizes.head_dim)
+        self.kernel = self.attention or choose_attention(device, self.decoder.dtype, *shape)
+        self.captured = self.capture and self.kernel.capturable and self.decoder.expert_path != "looped"
+        self._graphs = Graphs(device, self.captured)
+        self.reset(self.count, self.tokens)
 
-    def reset(self, count: int, capacity: int) -> None:
-        """So many empty slots of that capacity; whatever was in them is gone, and its memory is free first."""
+    def reset(self, count: int, tokens: int) -> None:
+        """So many empty slots and a pool of so many tokens; what was there is gone, and its memory is free first."""
         device, dtype = self.decoder.device, self.decoder.dtype
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
         self._graphs.clear()
         self.__dict__.pop("_cache", None)
-        self._cache = KVCache(self.decoder.sizes, count, capacity, device, dtype, find_flash(device, dtype))
-        self._state = _new_state(count, capacity, device)
+        self._cache = KVCache(self.decoder.sizes, tokens + GRANULE, count, device, dtype, self.kernel)
+        self._state = _new_state(count, self.limit or self.decoder.sizes.context, device)
+        self._starts = torch.zeros(count + 1, device=device, dtype=torch.int32)
+        self._drawing = torch.zeros(count, device=device, dtype=torch.long)
+        self._drawn: list[int] = []
         self._rules = [Rule()] * count
-        self.count, self.capacity = count, capacity
+        self.stretches = Stretches(tokens + GRANULE)
+        self.stretches.take(NOBODY, GRANULE)
+        self.count, self.tokens = count, tokens
 
-    def resize(self, rows: Sequence[int], count: int, capacity: int) -> None:
-        """Keep these rows, in this order, as the first of `count` slots of another capacity."""
-        self._graphs.clear()
-        self._cache.resize(rows, count, capacity)
-        old, new = self._state, _new_state(count, capacity, self.decoder.device)
-        index = torch.tensor(rows, dtype=torch.long, device=self.decoder.device)
-        for name, tensor in vars(new).items():
-            kept = getattr(old, name)[index]
-            if tensor.dim() == 2:
-                tensor[: len(rows), : kept.shape[1]] = kept[:, :capacity]
-            else:
-                tensor[: len(rows)] = kept
-        self._state = new
-        self._rules = [*(self._rules[row] for row in rows), *[Rule()] * (count - len(rows))]
-        self.count, self.capacity = count, capacity
+    def give_room(self, row: int, size: int) -> bool:
+        """A stretch of so many tokens for a row, what it holds included; False if there is no gap so large."""
+        start, held = self.stretches.get(row)
+        if not self.stretches.take(row, size):
+            return False
+        target, _ = self.stretches.get(row)
+        if held and target != start:
+            self._cache.copy(start, target, min(held, size))
+        self._put(row, target, size)
+        return True
+
+    def close_gaps(self) -> None:
+        """Move all stretches together, so that what is free is in one piece."""
+        for row, start, target, size in self.stretches.close_gaps():
+            self._cache.copy(start, target, size)
+            self._put(row, target, size)
+
+    def _put(self, row: int, start: int, size: int) -> None:
+        self._starts[row] = start
+        self._state.rooms[row] = size
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[int], prompts: Sequence[Tensor], rules: Sequence[Rule]) -> None:
         """Put sequences into rows and choose the first token of each.
 
         Args:
-            rows: free slots.
-            prompts: embeddings, each (tokens, hidden), tokens below the capacity.
+            rows: free slots that have room for the prompt and a token more.
+            prompts: embeddings, each (tokens, hidden).
             rules: how each row chooses.
         """
         device, state = self.decoder.device, self._state
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        longest = max(len(prompt) for prompt in prompts)
-        x = torch.zeros(len(rows), longest, self.decoder.sizes.hidden, device=device, dtype=self.decoder.dtype)
+        counts = [len(prompt) for prompt in prompts]
+        figures = [[rule.ngram, rule.window, rule.seed] for rule in rules]
+        index, lengths, *settings = on_device([rows, counts, *zip(*figures, strict=True)], device)
+        x = torch.zeros(len(rows), max(counts), self.decoder.sizes.hidden, device=device, dtype=self.decoder.dtype)
         for row, prompt in enumerate(prompts):
             x[row, : len(prompt)] = prompt
-        index = torch.tensor(rows, device=device)
-        states = self.decoder.forward(
-            x, torch.arange(longest, device=device)[None], self._cache.prefill(index, longest)
-        )
+        attend = self._cache.prefill([self.stretches.get(row)[0] for row in rows], counts)
+        states = self.decoder.forward(x, torch.arange(max(counts), device=device)[None], attend)
         logits = self.decoder.logits(states[torch.arange(len(rows), device=device), lengths - 1])
         for row, rule in zip(rows, rules, strict=True):
             self._rules[row] = rule
-        state.temperatures[index] = torch.tensor([rule.temperature for rule in rules], device=device)
-        state.ngrams[index] = torch.tensor([rule.ngram for rule in rules], device=device)
-        state.windows[index] = torch.tensor([rule.window for rule in rules], device=device)
-        state.seeds[index] = torch.tensor([rule.seed for rule in rules], device=device)
+        temperatures = on_device([rule.temperature for rule in rules], device, torch.float32)
+        state.temperatures[index] = temperatures
+        state.ngrams[index], state.windows[index], state.seeds[index] = settings
         state.lengths[index] = lengths
         state.prompts[index] = lengths
-        draws = any(rule.temperature > 0 for rule in rules)
-        chosen = _choose(logits, state.temperatures[index] if draws else None, state.seeds[index], lengths)
+        drawing = None
+        if drawn := [place for place, rule in enumerate(rules) if rule.temperature > 0]:
+            which = on_device(drawn, device)
+            drawing = Drawing(which, temperatures[which], settings[2][which], lengths[which])
+        chosen = _finite(*choose(logits, drawing))
         state.tokens[index] = chosen.clamp(min=0)
         state.history[index, 0] = chosen
         state.produced[index] = 1
 
     @torch.inference_mode()
-    def step(self, rows: int, longest: int) -> None:
-        """One more token for each of the first `rows` slots; free ones among them decode noise that nobody reads.
-
-        Args:
-            rows: 1 or more.
-            longest: the most tokens that any row in use holds.
-        """
-        bucket = self._cache.bucket(longest + 1)
+    def step(self, rows: int) -> None:
+        """One more token for each of the first `rows` slots; free ones among them decode noise that nobody reads."""
         rules = self._rules[:rows]
         variant = Variant(
-            rows, bucket, any(rule.temperature > 0 for rule in rules),
+            rows, self._draw_rows([row for row, rule in enumerate(rules) if rule.temperature > 0]),
             max(rule.window if rule.ngram else 0 for rule in rules), max(rule.ngram for rule in rules),
         )  # fmt: skip
         self._graphs.run(variant, lambda: self._step(variant))
 
+    def _draw_rows(self, rows: list[int]) -> int:
+        """Note which rows draw; how many of the noted count, a power of two: some stand there twice."""
+        if not rows:
+            return 0
+        count = min(self.count, 1 << (len(rows) - 1).bit_length())
+        if rows != self._drawn:
+            self._drawing[:count] = on_device((rows * 2)[:count], self.decoder.device)
+            self._drawn = rows
+        return count
+
     def move(self, source: int, target: int) -> None:
-        """Carry a sequence over to a free slot."""
-        self._cache.copy_row(source, target)
+        """Carry a sequence over to a free slot. Its keys and values stay where they are."""
+        start, size = self.stretches.get(source)
+        self.stretches.rename(source, target)
         for tensor in vars(self._state).values():
             tensor[target] = tensor[source]
+        self._put(target, start, size)
         self._rules[target] = self._rules[source]
         self.release(source)
 
-    def wipe(self, row: int) -> None:
-        """Clear what a row holds, where it is not finite."""
-        self._cache.wipe(row)
-
     def release(self, row: int) -> None:
-        """The row is free: its rule no longer makes a step dearer, and it is empty."""
+        """The row is free: its rule no longer makes a step dearer, and it has no stretch."""
+        self.stretches.release(row)
         self._rules[row] = Rule()
+        self._put(row, 0, GRANULE)
         self._state.lengths[row] = 0
-        self._state.temperatures[row] = 0
+        self._state.prompts[row] = 0
         self._state.ngrams[row] = 0
 
     def newest(self, rows: int, count: int) -> Tensor:
@@ -221,30 +249,32 @@ class Slots:
     def _step(self, variant: Variant) -> None:
         rows, state = variant.rows, self._state
         lengths, produced, history = state.lengths[:rows], state.produced[:rows], state.history[:rows]
-        attend = self._cache.decode(lengths, state.prompts[:rows], variant.bucket, rows == 1 and bool(self.ask_host))
-        states = self.decoder.forward(self.decoder.embed(state.tokens[:rows, None]), lengths[:, None], attend)
-        logits = self.decoder.logits(states[:, 0])
+        attend = self._cache.decode(self._starts[: rows + 1], state.rooms[:rows], lengths, state.prompts[:rows])
+        x = self.decoder.embed(state.tokens[:rows, None])
+        logits = self.decoder.logits(self.decoder.forward(x, lengths[:, None], attend, step=True)[:, 0])
         if variant.longest:
             logits = self._without_repeats(logits, variant)
-        # A token's place in the sequence, not in the answer: the draw is that of `prefill` continued.
-        temperatures = state.temperatures[:rows] if variant.draws else None
-        chosen = _choose(logits, temperatures, state.seeds[:rows], lengths + 1)
+        drawing = None
+        if variant.drawn:
+            drawn = self._drawing[: variant.drawn]
+            # A token's place in the sequence, not in the answer: the draw is that of `prefill` continued.
+            drawing = Drawing(drawn, state.temperatures[drawn], state.seeds[drawn], lengths[drawn] + 1)
+        chosen = _finite(*choose(logits, drawing))
         history.scatter_(1, produced[:, None], chosen[:, None])
         state.tokens[:rows] = chosen.clamp(min=0)
         # Rows that are done or free run on until the host looks: they must stay inside the buffers.
-        produced.add_(1).clamp_(max=self.capacity - 1)
-        lengths.add_(1).clamp_(max=self.capacity - 1)
+        last = history.shape[1] - 1
+        produced.add_(1).clamp_(max=last)
+        lengths.add_(1).clamp_(max=last)
 
 
-def _choose(logits: Tensor, temperatures: Tensor | None, seeds: Tensor, positions: Tensor) -> Tensor:
+def _finite(chosen: Tensor, highest: Tensor) -> Tensor:
     """The next tokens; BROKEN where the scores hold NaN or nothing finite."""
-    chosen = choose(logits, temperatures, seeds, positions)
-    highest = logits.amax(dim=-1)
     return torch.where(highest - highest == 0, chosen, BROKEN)  # what is not finite gives NaN
 
 
 def _newest(history: Tensor, produced: Tensor, count: int, missing: int) -> Tensor:
-    """The last `count` entries of each row's history (rows, capacity), right-aligned; `missing` before the first."""
+    """The last `count` entries of each row's history (rows, limit), right-aligned; `missing` before the first."""
     columns = produced[:, None] - count
     if count > 1:
         columns = columns + torch.arange(count, device=history.device)

@@ -52,6 +52,7 @@ class Crew:
 
     Attributes:
         engine, mode, capabilities: of the open engine.
+        about: how it runs, in one line; empty until it is open, and of an engine that does not say.
         lost: processes that ended before they were told to.
     """
 
@@ -65,6 +66,7 @@ class Crew:
         self.settings = settings
         self.engine, self.mode = settings.engine, settings.options.mode or ""
         self.capabilities = Capabilities((self.mode,))
+        self.about = ""
         self.lost = 0
         self._command, self._log, self._patience = command, log, patience
         self._link: Link | None = None
@@ -230,7 +232,7 @@ class Crew:
             yield from self._let_go(message["closed"])
         elif "ready" in message:
             self._ready, self.capabilities = True, _capabilities(message["ready"])
-            self.engine, self.mode = message["engine"], message["mode"]
+            self.engine, self.mode, self.about = message["engine"], message["mode"], message.get("about", "")
         elif "broken" in message:
             self._last_words = self._gave_up(message)
         elif "crashed" in message:

@@ -2,8 +2,8 @@
 `crew`, not by people.
 
 It hears {"settings": …, "tied"} first, then {"order": …} (with pixels behind it if it is of a single page that is drawn
-already), {"drop": document} and {"end": true}. It says {"ready": capabilities, "engine", "mode"}, what `feed` says,
-{"done": document} with the encoded result behind it, and before it ends because it cannot go on {"broken": kind,
+already), {"drop": document} and {"end": true}. It says {"ready": capabilities, "engine", "mode", "about"}, what `feed`
+says, {"done": document} with the encoded result behind it, and before it ends because it cannot go on {"broken": kind,
 "message", "advice"} for an error of ours, or {"crashed": message, "cause"} for any other. It ends when its stdin does.
 """
 
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NoReturn
 
 from ocrpress.document import PageResult
-from ocrpress.engines import open_engine
+from ocrpress.engines import describe, open_engine
 from ocrpress.errors import OcrpressError, OutputError
 from ocrpress.figures import FigureWriter
 from ocrpress.jobs.ledger import codec
@@ -102,7 +102,8 @@ def _serve(settings: Settings, stream: BinaryIO, voice: _Voice) -> None:
         return Finisher(engine.name, options.mode or "", options.task, _figures(order))
 
     feed = Feed(options, finisher, voice.say, voice.end_with)
-    voice.say({"ready": asdict(engine.capabilities), "engine": engine.name, "mode": options.mode or ""})
+    found = {"engine": engine.name, "mode": options.mode or "", "about": describe(engine)}
+    voice.say({"ready": asdict(engine.capabilities), **found})
     threading.Thread(target=_listen, args=(stream, feed, voice), daemon=True).start()
     substitute = Substitute(options.fallback) if options.fallback != NO_FALLBACK else None
 

@@ -221,7 +221,7 @@ class Desk:
             crew.close()
 
     def _ready(self, crew: Crew) -> None:
-        self.engine = EngineFacts(crew.engine, crew.mode, crew.capabilities)
+        self.engine = EngineFacts(crew.engine, crew.mode, crew.capabilities, crew.about)
         with self._lock:
             self.state, self.error = "ready", None
         self._since = time.monotonic()

@@ -31,11 +31,13 @@ class EngineFacts:
     Attributes:
         name, mode: its name, and the mode that is read where a request names none.
         capabilities: modes, tasks, grounding, in_flight.
+        about: how it runs, in one line; empty if it does not say.
     """
 
     name: str
     mode: str
     capabilities: Capabilities
+    about: str = ""
 
 
 @dataclass(frozen=True)
