@@ -37,7 +37,7 @@ def test_what_is_here_is_marked(cache, capsysbinary):
     card = cards()["deepseek-ocr"]
     folder = write_small_checkpoint(cache / "models--deepseek-ai--DeepSeek-OCR" / "snapshots" / card.revision)
     rows = {line.split()[0]: line.split()[1] for line in models(capsysbinary).splitlines() if "GB" in line}
-    assert rows == {"deepseek-ocr": "yes", "unlimited-ocr": "no"}
+    assert rows == {"deepseek-ocr": "yes", "deepseek-ocr-2": "no", "jina-ocr-v1": "no", "unlimited-ocr": "no"}
     found = {each["name"]: each for each in json.loads(models(capsysbinary, "--json"))}
     assert (found["deepseek-ocr"]["present"], found["deepseek-ocr"]["folder"]) == (True, str(folder))
     assert (found["unlimited-ocr"]["present"], found["unlimited-ocr"]["folder"]) == (False, None)

@@ -330,7 +330,7 @@ def test_a_temperature_beyond_all_numbers_is_refused() -> None:
         ("<image>\n<|grounding|>Convert the document to markdown. ", "markdown", "ref"),
         ("<|grounding|>convert  the\ndocument to Markdown", "markdown", "ref"),
         ("Convert the document to markdown.", "markdown", "plain"),
-        ("<image>\n<|grounding|>OCR this image.", "markdown", "ref"),
+        ("<image>\n<|grounding|>OCR this image.", "ocr", "ref"),
         ("Free OCR.", "text", "plain"), ("<image>\nFree OCR. ", "text", "plain"), ("free ocr", "text", "plain"),
         ("<image>\nParse the figure.", "figure", "plain"), ("Describe this image in detail.", "describe", "plain"),
         ("<image>\nLocate <|ref|>the Red car<|/ref|> in the image.", "locate=the Red car", "ref"),
@@ -352,6 +352,7 @@ def test_every_prompt_of_a_card_is_known() -> None:
 
 def test_an_engine_that_only_reads_with_layout_takes_free_ocr_for_reading() -> None:
     assert wanted("Free OCR.", ("markdown",)).task == "markdown"
+    assert wanted("<|grounding|>OCR this image.", ("markdown",)) == Wanted("markdown", "ref")
     assert wanted("Parse the figure.", ("markdown",)).task == "figure"  # and is refused later
 
 

@@ -42,7 +42,7 @@ def test_the_modes_are_those_of_the_table(server):
         "gundam-m": (400, 421), "dynamic": (256, 257), "native": (0, 0),
     }  # fmt: skip
     assert [row["fit"] for row in rows.values()] == ["stretch", "stretch", *["pad"] * 5, "none"]
-    assert [row["tile"] for row in rows.values()] == [0, 0, 0, 0, 640, 1024, 0]
+    assert [row["tile"] for row in rows.values()] == [0, 0, 0, 0, 640, 1024, 768, 0]
     assert all(row["readable"] and row["default"] == (name == "native") for name, row in rows.items())
     assert "plan" not in rows["base"]
 

@@ -93,7 +93,7 @@ def test_it_is_opened_by_name_and_says_what_it_can_do():
     assert (engine.name, can.modes[0], can.in_flight) == ("server", "native", 5)
     assert can.decoding
     assert can.grounding
-    assert set(can.tasks) == {"markdown", "text", "figure", "describe", "locate"}
+    assert set(can.tasks) == {"markdown", "text", "ocr", "figure", "describe", "locate"}
     assert "gundam-m" not in can.modes
     engine.close()
     engine.close()
