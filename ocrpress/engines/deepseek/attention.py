@@ -46,7 +46,8 @@ def candidates(capability: tuple[int, int] | None, version: tuple[int, int], dty
     """Names of the kernels to try, best first.
 
     FlashAttention 3 is built for capability 9.0 alone. FlashAttention 2 is part of torch, from capability 8.0: from
-    torch 2.12 with a public function that takes per-row lengths, before as the operator below it.
+    torch 2.12 with a public function that takes per-row lengths, before as the operator below it, which is also
+    what is left should that function refuse (read in torch 2.13 and 2.14.1; never cuDNN's kernel for single queries).
 
     Args:
         capability: of the CUDA device; None on the CPU.
@@ -54,8 +55,8 @@ def candidates(capability: tuple[int, int] | None, version: tuple[int, int], dty
     """
     if capability is None or capability < AMPERE or dtype not in (torch.bfloat16, torch.float16):
         return (BY_ROW,)
-    flash2 = TORCH_FLASH if version >= (2, 12) else TORCH_FLASH_OP
-    return (*(FLASH3 if capability == HOPPER else ()), flash2, BY_ROW)
+    public = (TORCH_FLASH,) if version >= (2, 12) else ()
+    return (*(FLASH3 if capability == HOPPER else ()), *public, TORCH_FLASH_OP, BY_ROW)
 
 
 def choose_attention(device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, depth: int) -> RowAttention:
