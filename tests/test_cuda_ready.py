@@ -4,6 +4,8 @@ and keeps its addresses, and that each path gives the tokens of the plain one.""
 from __future__ import annotations
 
 import contextlib
+import re
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -15,9 +17,9 @@ from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTens
 
 from ocrpress.engines.deepseek import attention as attention_module  # noqa: E402
 from ocrpress.engines.deepseek import experts as experts_module  # noqa: E402
-from ocrpress.engines.deepseek.attention import BY_ROW, TORCH_FLASH, TORCH_FLASH_OP, RowAttention, candidates  # noqa: E402
+from ocrpress.engines.deepseek.attention import BY_ROW, FLASH3, TORCH_FLASH, TORCH_FLASH_OP, RowAttention, candidates  # noqa: E402
 from ocrpress.engines.deepseek.decoder import Decoder  # noqa: E402
-from ocrpress.engines.deepseek.experts import expert_path, looped_product, path_for  # noqa: E402
+from ocrpress.engines.deepseek.experts import expert_path, looped_product, path_for, version_of  # noqa: E402
 from ocrpress.engines.deepseek.graphs import Graphs  # noqa: E402
 from ocrpress.engines.deepseek.scheduler import Scheduler  # noqa: E402
 from ocrpress.engines.deepseek.sequences import Job  # noqa: E402
@@ -28,7 +30,7 @@ from ocrpress.modes import plan  # noqa: E402
 RULE = Rule(temperature=0.5, ngram=3, window=20, seed=1)
 CAPABILITIES = [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (10, 3), (12, 0), (12, 1)]
 VERSIONS = [(2, 10), (2, 11), (2, 12), (2, 13), (2, 14)]
-FLASH3 = ("flash_attn_interface", "fa3_fwd_interface")
+OPERATORS = (Path(__file__).parents[1] / "serving" / "README.md").read_text()
 
 
 def grouped_in_one_kernel(capability: tuple[int, int], version: tuple[int, int]) -> bool:
@@ -45,9 +47,26 @@ def test_each_gpu_and_torch_takes_paths_that_can_be_captured(capability, version
     assert expert_path(capability, version, bf16, aligned=False) == "batched"
     assert expert_path(capability, version, torch.float32, aligned=True) == "batched"
     own = FLASH3 if capability == (9, 0) else ()
-    flash2 = TORCH_FLASH if version >= (2, 12) else TORCH_FLASH_OP
-    assert candidates(capability, version, bf16) == (*own, flash2, BY_ROW)
+    public = (TORCH_FLASH,) if version >= (2, 12) else ()
+    assert candidates(capability, version, bf16) == (*own, *public, TORCH_FLASH_OP, BY_ROW)
     assert candidates(capability, version, torch.float32) == (BY_ROW,)
+
+
+def test_the_table_for_operators_says_what_is_chosen():
+    found = re.findall(r"^\| (\d+\.\d) \| [^|]+ \| ([\d., ]+) \| (\w+) \| ([^|]+) \| yes \|$", OPERATORS, re.MULTILINE)
+    seen = set()
+    for capability, versions, experts, kernel in found:
+        major, minor = map(int, capability.split("."))
+        for version in versions.split(", "):
+            pair = (major, minor), version_of(version)
+            seen.add(pair)
+            assert experts == expert_path(*pair, torch.bfloat16, aligned=True)
+            names = candidates(*pair, torch.bfloat16)
+            flash2 = next(name for name in names if name not in FLASH3)
+            assert flash2 != BY_ROW  # so the steps are captured
+            assert kernel == (f"FlashAttention 3 if installed, else {flash2}" if names[0] in FLASH3 else flash2)
+    listed = [(8, 0), (8, 6), (8, 9), (9, 0), (10, 0), (12, 0)]
+    assert seen == {(capability, version) for capability in listed for version in VERSIONS}
 
 
 def test_a_cpu_and_an_old_gpu_attend_row_by_row():
@@ -286,6 +305,7 @@ BROKEN3 = {"fa3_fwd_interface": {"flash_attn_varlen_func": broken}}
         ((9, 0), TORCH | BROKEN3, TORCH_FLASH, "fa3_fwd_interface: no kernel image is available"),
         ((8, 0), TORCH | OWN, TORCH_FLASH, ""),
         ((12, 0), TORCH | OWN, TORCH_FLASH, ""),
+        ((8, 0), {}, BY_ROW, "(operator): "),  # this machine has no such kernel
         ((8, 0), {"torch.nn.attention.varlen": {"varlen_attn": broken}}, BY_ROW, "no kernel image"),
     ],
 )

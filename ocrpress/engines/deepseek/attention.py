@@ -46,7 +46,8 @@ def candidates(capability: tuple[int, int] | None, version: tuple[int, int], dty
     """Names of the kernels to try, best first.
 
     FlashAttention 3 is built for capability 9.0 alone. FlashAttention 2 is part of torch, from capability 8.0: from
-    torch 2.12 with a public function that takes per-row lengths, before as the operator below it.
+    torch 2.12 with a public function that takes per-row lengths, before as the operator below it, which is also
+    what is left should that function refuse (read in torch 2.13 and 2.14.1; never cuDNN's kernel for single queries).
 
     Args:
         capability: of the CUDA device; None on the CPU.
@@ -54,8 +55,8 @@ def candidates(capability: tuple[int, int] | None, version: tuple[int, int], dty
     """
     if capability is None or capability < AMPERE or dtype not in (torch.bfloat16, torch.float16):
         return (BY_ROW,)
-    flash2 = TORCH_FLASH if version >= (2, 12) else TORCH_FLASH_OP
-    return (*(FLASH3 if capability == HOPPER else ()), flash2, BY_ROW)
+    public = (TORCH_FLASH,) if version >= (2, 12) else ()
+    return (*(FLASH3 if capability == HOPPER else ()), *public, TORCH_FLASH_OP, BY_ROW)
 
 
 def choose_attention(device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, depth: int) -> RowAttention:
@@ -84,22 +85,22 @@ def row_by_row(
     q: Tensor, keys: Tensor, values: Tensor, numbers: Tensor, starts: Tensor, used: Tensor, most: int
 ) -> Tensor:
     """The plain form, for a CPU and as the measure of the others: asks the host for every row's length."""
-    stretches = [slice(start, start + count) for start, count in zip(starts.tolist(), used.tolist(), strict=False)]
-    return over_stretches(q, keys, values, stretches)
+    return over_stretches(q, keys, values, list(zip(starts.tolist(), used.tolist(), strict=False)))
 
 
-def over_stretches(q: Tensor, keys: Tensor, values: Tensor, stretches: list[slice]) -> Tensor:
-    """Attention of q[i] over keys[stretches[i]]: (rows, heads, head_dim)."""
-    grouped = q.shape[1] != keys.shape[1]
-    queries = q[:, :, None]
-    rows = [
-        F.scaled_dot_product_attention(
-            queries[row : row + 1], keys[each].transpose(0, 1)[None], values[each].transpose(0, 1)[None],
-            enable_gqa=grouped,
-        )
-        for row, each in enumerate(stretches)
-    ]  # fmt: skip
-    return torch.cat(rows)[:, :, 0]
+def over_stretches(q: Tensor, keys: Tensor, values: Tensor, stretches: list[tuple[int, int]]) -> Tensor:
+    """Attention of each q[i] over so many keys and values from a first one on: (rows, heads, head_dim)."""
+    rows, heads, depth = q.shape
+    kv_heads, token = keys.shape[1], keys.stride(0)
+    first_key, first_value, strides = keys.storage_offset(), values.storage_offset(), (0, depth, token, 1)
+    attended = []
+    for query, (start, count) in zip(q.reshape(rows, 1, heads, 1, depth).unbind(), stretches, strict=True):
+        # One operation in the place of three views: on a CPU they cost as much as the sums.
+        shape = (1, kv_heads, count, depth)
+        key = keys.as_strided(shape, strides, first_key + start * token)
+        value = values.as_strided(shape, strides, first_value + start * token)
+        attended.append(F.scaled_dot_product_attention(query, key, value, enable_gqa=heads != kv_heads))
+    return torch.cat(attended)[:, :, 0]
 
 
 def _find(name: str) -> Kernel:

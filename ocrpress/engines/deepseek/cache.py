@@ -142,8 +142,7 @@ class KVCache:
         numbers, kernel = self._numbers[: rows + 1], self._attention.kernel
         stretches = None
         if not self._attention.capturable:  # it would ask for them in every layer
-            pairs = zip(starts.tolist(), used.tolist(), strict=False)
-            stretches = [slice(start, start + count) for start, count in pairs]
+            stretches = list(zip(starts.tolist(), used.tolist(), strict=False))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self._layers[layer]
