@@ -89,7 +89,8 @@ class Net(nn.Module):
         one_hot = torch.eye(sam.window)
         keys = torch.cat([one_hot.repeat_interleave(sam.window, 0), one_hot.repeat(sam.window, 1)], 1)
         self.register_buffer("keys", keys, persistent=False)
-        self.window, self.clip_heads, self.depth = sam.window, architecture.encoder.heads, decoder.width // decoder.heads
+        self.window, self.clip_heads = sam.window, architecture.encoder.heads
+        self.depth = decoder.width // decoder.heads
 
     def see(self, pages: Tensor) -> tuple[Tensor, Tensor]:
         """Grey uint8 (n, q, q) -> patch features (n, q / 16, q / 16, c) and vision tokens (n, (q / 64)², hidden)."""
