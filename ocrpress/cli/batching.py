@@ -126,13 +126,14 @@ class Batch:
 
     def _read(self, place: Place, reader: Reader) -> int:
         with Progress(self.quiet) as progress:
-            unsaid = not self.quiet
+            said = ""
 
             def watch(state: State) -> None:
-                nonlocal unsaid
-                if unsaid and isinstance(reader, Crew) and reader.about:  # on a cluster every node has its own
-                    unsaid = False
-                    say(reader.about)
+                nonlocal said
+                about: str = getattr(reader, "about", "")  # on a cluster every node has its own
+                if about != said and not self.quiet:
+                    said = about
+                    say(about)
                 progress.update(
                     state.documents, state.found, not state.all_found, state.pages, state.known, state.failed,
                     skipped=state.skipped,
