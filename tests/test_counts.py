@@ -17,8 +17,8 @@ from ocrpress.modes import plan  # noqa: E402
 LETTER = (1224, 1584)
 # (GB, GFLOP, launches) of 8 pages, of 8 prompts of 283 tokens, and of a step of 256 rows with answers of 1,000 tokens.
 RECORDED = {
-    "encode base": (55.46, 12270, 637),
-    "prefill": (16.41, 1892.6, 436),
+    "encode base": (39.69, 12309, 467),
+    "prefill": (16.27, 1892.6, 424),
     "step, sdpa": (29.43, 316.1, 405),
     "step, fused": (19.58, 306.3, 424),
 }
