@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -10,7 +15,8 @@ pytest.importorskip("transformers")
 import torch.nn.functional as F  # noqa: E402, N812
 from torch._subclasses.fake_tensor import DataDependentOutputException  # noqa: E402
 
-from ocrpress.measure.counts import Device, attention_flops, count, fake_cuda  # noqa: E402
+from ocrpress.measure import predictions  # noqa: E402
+from ocrpress.measure.counts import Counts, Device, Operation, attention_flops, count, fake_cuda  # noqa: E402
 from ocrpress.measure.predictions import count_encode, count_prefill, count_step, predict  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
 
@@ -96,3 +102,18 @@ def test_no_prediction_is_better_than_the_roofline():
     found = list(predict([plan(*LETTER, "base")], [256], 1000))
     assert {each.device for each in found} == {"A100-40G", "A100-80G", "H100"}
     assert all(0.3 < each.share < 1 for each in found)
+
+
+def test_the_command_prints_tables_and_writes_json(monkeypatch, tmp_path, capsys):
+    path = Path(__file__).parents[1] / "benchmarks" / "throughput.py"
+    spec = importlib.util.spec_from_file_location("throughput_script", path)
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    counts = Counts(Counter({Operation("mm", "matmul", 2 * 10**9, 10**12): 3}))
+    for name in ("count_encode", "count_prefill", "count_step"):
+        monkeypatch.setattr(predictions, name, lambda *_: counts)
+    assert script.main(["--count", "--out", str(tmp_path / "out.json")]) == 0
+    written = json.loads((tmp_path / "out.json").read_text())
+    assert json.loads(capsys.readouterr().out.splitlines()[-1]) == written
+    assert written["counted"]["step base, 256 rows, fused"]["GB"] == 6
+    assert len(written["predictions"]) == 3 * 3 * 3 * 2
