@@ -127,8 +127,8 @@ def relative_attention(rel_h: Tensor, rel_w: Tensor, side: int) -> RelativeAtten
     """Attention over side × side patches, by the way that is best for the weights' device and type.
 
     Augmented, except in float32 on the CPU. On a GPU it is what lets flash kernels apply, which take no bias. On the
-    CPU, against a whole bias (Xeon with AMX, one thread, processor time, 12 heads of 64; memory at 64 × 64; measured when
-    q, k and v were still lengthened by copies):
+    CPU, against a whole bias (Xeon with AMX, one thread, processor time, 12 heads of 64; memory at 64 × 64;
+    measured when q, k and v were still lengthened by copies):
 
     | | 32 × 32 | 64 × 64 | 80 × 80 | windows of 14 × 14 | memory |
     | --- | --- | --- | --- | --- | --- |
