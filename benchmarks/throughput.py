@@ -2,12 +2,16 @@
 
     python benchmarks/throughput.py [--minutes 8] [--tokens 1000] [--cells base:256 baseline:64 …] [--out FILE.json]
     python benchmarks/throughput.py --small --device cpu
+    python benchmarks/throughput.py --count [--tokens 1000] [--out FILE.json]
 
 First it checks, on a small model, that captured steps give the same tokens as plain ones, and our decoder those of
 `generate`. Then it measures the device's rates and the cells, in order, as many as the minutes allow: MODE:SLOTS is our
 engine (gundam with at most 6 tiles), baseline:N is `generate` with N pages at a time in mode base, grouped:N the same
 with its grouped expert products kept. The JSON is written after every cell; a table and the JSON line come last. The
 text is noise. Exit codes: 0, 1 if tokens differ or a cell or page failed, 4 without a CUDA GPU.
+
+--count needs no GPU and no weights: it counts the bytes, operations and launches of encoding, prefill and decode steps
+at the published size, and says what named GPUs would come to at known rates, beside their roofline, in a minute.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ import json
 import sys
 import time
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +30,10 @@ from ocrpress.cli.table import table
 from ocrpress.engines.base import EngineOptions
 from ocrpress.errors import EngineError, OcrpressError, UsageError
 from ocrpress.measure.bench import Settings, Subject, Watcher, measure_baseline, measure_one
+from ocrpress.measure.machine import describe_machine
 from ocrpress.measure.pages import drawn_pages
 from ocrpress.measure.report import NOISE, ratio_lines, result_object, rows, stage_rows
-from ocrpress.measure.roofline import bound
+from ocrpress.measure.roofline import PROMPT_TEXT, bound
 from ocrpress.measure.work import Lengths, Work
 from ocrpress.modes import MODES, plan
 from ocrpress.output import check_writable, write_text
@@ -46,6 +52,8 @@ MAX_TILES = 6
 ROUNDS = 3  # pages for every slot: enough for a steady window of one round
 SHARE = 0.4  # of the roofline, to guess what a cell will take before one has been measured
 STEP_SECONDS = 0.07  # of `generate`, likewise
+COUNTED_MODES, COUNTED_ROWS = ("tiny", "base", "gundam"), (64, 128, 256)
+WAYS = {False: "sdpa", True: "fused"}  # whether a step's attention is told each row's length
 OPENING = 8.0  # seconds to open an engine
 
 
@@ -196,6 +204,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeat", type=int, default=1, help="runs of our engine after its warm-up")
     parser.add_argument("--cells", nargs="+", help=f"default: {' '.join(CELLS)}")
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--count", action="store_true", help="predict from counted operations; needs no GPU")
     parser.add_argument("--small", action="store_true", help="a small model and few pages: to try this script out")
     parser.add_argument("--commit", help="where this is no checkout")
     parser.add_argument("--out", type=Path)
@@ -222,10 +231,54 @@ def measure(args: argparse.Namespace) -> Session:
     return session
 
 
+def predicted(args: argparse.Namespace) -> dict[str, Any]:
+    """Count, print tables, write and return the JSON. Raises OcrpressError."""
+    from ocrpress.engines.deepseek.checkpoint import model_class
+
+    model_class()  # refuses, in words, what the imports below would fail on
+    from ocrpress.measure.predictions import DEVICES, TOGETHER, count_encode, count_prefill, count_step, predict
+
+    image, kind = drawn_pages(1)[0].image, DEVICES[-1].capability
+    plans = [plan(image.width, image.height, mode, MAX_TILES) for mode in COUNTED_MODES]
+    counted = {}
+    for each in plans:
+        prompt = each.sequence_tokens + PROMPT_TEXT
+        counted[f"encode {each.mode}, a page of {TOGETHER}"] = count_encode(each).figures(TOGETHER)
+        counted[f"prefill {each.mode}, a page of {TOGETHER}"] = count_prefill(prompt, kind).figures(TOGETHER)
+        for slots, (fused, name) in product(COUNTED_ROWS, WAYS.items()):
+            figures = count_step(slots, prompt, args.tokens, fused, kind).figures()
+            counted[f"step {each.mode}, {slots} rows, {name}"] = figures
+    found = list(predict(plans, COUNTED_ROWS, args.tokens))
+    head = ["", *next(iter(counted.values()))]
+    print(table([head, *([name, *map(_two, figures.values())] for name, figures in counted.items())]))
+    heads = ["device", "mode", "rows", "attention", "pages/s", "% of roofline", "encode ms", "prefill ms", "step ms"]
+    lines = []
+    for guess in found:
+        milliseconds = [1000 * value for value in (guess.encode, guess.prefill, guess.step)]
+        names = [guess.device, guess.mode, str(guess.rows), WAYS[guess.fused]]
+        lines.append([*names, *map(_two, (guess.pages_per_second, 100 * guess.share, *milliseconds))])
+    print(table([heads, *lines]))
+    result = {
+        "benchmark": "throughput", "counted": counted, "predictions": [asdict(guess) for guess in found],
+        "devices": [asdict(each) for each in DEVICES], "tokens": args.tokens, **describe_machine(),
+    }  # fmt: skip
+    if args.out:
+        write_text(args.out, json.dumps(result, indent=1) + "\n")
+    return result
+
+
+def _two(value: float) -> str:
+    return f"{value:,.2f}"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
     try:
-        done = measure(parse(arguments))
+        args = parse(arguments)
+        if args.count:
+            print(json.dumps(predicted(args)))
+            return 0
+        done = measure(args)
     except OcrpressError as error:
         return say_error(error)
     if done.cells:

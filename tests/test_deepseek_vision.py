@@ -20,7 +20,7 @@ from safetensors.torch import load_file  # noqa: E402
 from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from ocrpress.engines.deepseek import relative, sam  # noqa: E402
-from ocrpress.engines.deepseek.relative import Augmented, Banded, augmented, distance_table  # noqa: E402
+from ocrpress.engines.deepseek.relative import Augmented, augmented, banded, distances  # noqa: E402
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews, pixel_views  # noqa: E402
 from ocrpress.errors import EngineError  # noqa: E402
 from ocrpress.modes import MODES, plan  # noqa: E402
@@ -140,10 +140,7 @@ def test_every_golden_token_is_within_1e_5_of_the_published_encoder(encoder, exp
 
 @pytest.mark.parametrize("name", ["tiny", "base"])
 def test_the_way_taken_on_a_gpu_meets_the_golden_tokens_too(model, expected, name, monkeypatch):
-    def as_on_a_gpu(rel_h, rel_w, side):
-        return augmented(distance_table(rel_h, side), distance_table(rel_w, side))
-
-    monkeypatch.setattr(sam, "relative_attention", as_on_a_gpu)
+    monkeypatch.setattr(sam, "relative_attention", augmented)
     assert worst_row(sequence_of(Encoder(model), name), expected, name) < WITHIN
 
 
@@ -230,12 +227,12 @@ def test_tables_are_made_once_a_size(little):
     assert not made & second.operations.keys()
 
 
-def test_only_relative_positions_are_batched_products(little):
+def test_nothing_is_a_batched_product(little):
     """Without gradients a product with a tensor that is not contiguous becomes one too: a quarter of all time."""
     encoder = Encoder(copy.deepcopy(little).requires_grad_(False))
     with Watch() as watch:
         encoder.encode([page("tiny", 100, 100), page("tiny", 100, 100)])
-    assert watch.operations["aten::bmm"] == 2 * len(encoder.sam.layers)
+    assert not watch.operations["aten::bmm"]
 
 
 def test_the_model_still_works_and_holds_nothing_twice(little):
@@ -282,10 +279,12 @@ def test_pixels_keep_their_place():
     assert views.overview[7, 5].tolist() == [1, 2, 3] and views.overview[0, 0].tolist() == [10, 20, 30]
 
 
-def whole_bias(q, k, v, rows, columns):
+def whole_bias(q, k, v, rel_h, rel_w):
     """The attention as it is defined, in float64, with the bias of every query by every key."""
-    q, k, v, rows, columns = (each.double() for each in (q, k, v, rows, columns))
-    grid = q.view(*q.shape[:2], *rows.shape[:2], -1)
+    q, k, v, rel_h, rel_w = (each.double() for each in (q, k, v, rel_h, rel_w))
+    place = torch.arange(len(rel_h) // 2 + 1)
+    rows, columns = (each[place[:, None] - place + len(place) - 1] for each in (rel_h, rel_w))
+    grid = q.view(*q.shape[:2], len(place), len(place), -1)
     bias = (grid @ rows.transpose(1, 2))[..., :, None] + torch.einsum("bhyxc,xkc->bhyxk", grid, columns)[..., None, :]
     scores = q @ k.transpose(2, 3) * q.shape[-1] ** -0.5 + bias.flatten(4).flatten(2, 3)
     return scores.softmax(-1) @ v
@@ -294,33 +293,44 @@ def whole_bias(q, k, v, rows, columns):
 def operands(side, depth, dtype, batch=2, heads=3):
     torch.manual_seed(side)
     q, k, v = (torch.randn(batch, heads, side * side, depth).to(dtype) for _ in range(3))
-    return q, k, v, torch.randn(side, side, depth).to(dtype) / 3, torch.randn(side, side, depth).to(dtype) / 3
+    return q, k, v, *(torch.randn(2 * side - 1, depth).to(dtype) / 3 for _ in range(2))
+
+
+def attended(make, q, k, v, rel_h, rel_w):
+    """By one of the ways, through the tensor that it wants."""
+    qkv, depth = torch.stack([q, k, v]), q.shape[-1]
+    attention = make(rel_h, rel_w, len(rel_h) // 2 + 1)
+    buffer = attention.buffer(qkv, q.shape[0])
+    assert buffer.shape == (*qkv.shape[:-1], depth + attention.extra)
+    buffer[..., :depth] = qkv
+    return attention(buffer, depth)
 
 
 @pytest.mark.parametrize(("side", "depth"), [(14, 64), (5, 24), (9, 16), (1, 8)])
 def test_both_ways_of_attending_are_exact(side, depth, monkeypatch):
-    q, k, v, rows, columns = operands(side, depth, torch.float32)
-    wanted = whole_bias(q, k, v, rows, columns)
-    assert error(augmented(rows, columns)(q, k, v), wanted) < 2e-6
+    given = operands(side, depth, torch.float32)
+    wanted = whole_bias(*given)
+    assert error(attended(augmented, *given), wanted) < 2e-6
     for elements in (2**25, 2 * 3 * side**3 * 2, 1):  # one band, bands of two rows, bands of one
         monkeypatch.setattr(relative, "BAND_ELEMENTS", elements)
-        assert error(Banded(rows, columns)(q, k, v), wanted) < 2e-6
+        assert error(attended(banded, *given), wanted) < 2e-6
 
 
 def test_the_head_dimension_of_fused_kernels_is_a_multiple_of_8():
     for side, depth in ((14, 64), (5, 24), (32, 64), (80, 64)):
-        made = augmented(*operands(side, depth, torch.float32)[3:])
-        assert (depth + made.keys.shape[1]) % 8 == 0 and made.keys.shape == (side * side, made.keys.shape[1])
+        made = augmented(*operands(side, depth, torch.float32)[3:], side)
+        assert (depth + made.extra) % 8 == 0 and made.keys.shape == (side * side, made.extra)
 
 
 def test_in_bfloat16_a_bias_that_is_never_summed_is_nearer_the_truth():
-    q, k, v, rows, columns = operands(14, 64, torch.bfloat16)
-    wanted = whole_bias(q, k, v, rows, columns)
-    assert error(augmented(rows, columns)(q, k, v), wanted) < error(Banded(rows, columns)(q, k, v), wanted) < 0.02
+    given = operands(14, 64, torch.bfloat16)
+    wanted = whole_bias(*given)
+    assert error(attended(augmented, *given), wanted) < error(attended(banded, *given), wanted) < 0.02
 
 
 @pytest.mark.parametrize("side", [32, 40, 64, 80])
 def test_distances_are_resampled_as_transformers_does(model, side):
     attention = model.vision_tower.sam_encoder.layers[1].attn
-    ours = distance_table(attention.rel_pos_h, side)
+    place = torch.arange(side)
+    ours = distances(attention.rel_pos_h, side)[place[:, None] - place + side - 1]
     assert torch.allclose(ours, attention.get_rel_pos(side, side, attention.rel_pos_h), atol=1e-6)

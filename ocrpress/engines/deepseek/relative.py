@@ -8,6 +8,7 @@ made whole here. Two exact ways around it; `relative_attention` says which is ta
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isqrt
 from typing import Protocol
 
 import torch
@@ -21,8 +22,27 @@ HEAD_MULTIPLE = 8  # fused kernels take head dimensions that are multiples of th
 class RelativeAttention(Protocol):
     """Attention over one grid size in one layer."""
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        """Of (batch, heads, n², d) each, patches row by row; the result has the same shape."""
+    @property
+    def extra(self) -> int:
+        """How much longer than d the last dimension of the tensor that it takes is."""
+        ...
+
+    def buffer(self, like: Tensor, batch: int) -> Tensor:
+        """Make a tensor that it takes, (3, batch, heads, n², d + extra); q, k and v are to be written into the first d.
+
+        What lies beyond d serves every layer of the same grid.
+
+        Args:
+            like: its type, device, heads and d: (3, …, heads, n², d).
+        """
+        ...
+
+    def __call__(self, qkv: Tensor, depth: int) -> Tensor:
+        """Attend; of (3, batch, heads, n², depth + extra), patches row by row.
+
+        Returns:
+            (batch, heads, n², depth).
+        """
         ...
 
 
@@ -35,23 +55,38 @@ class Augmented:
     dimension.
 
     Attributes:
-        rows, columns: (n, n, d), times sqrt(d), which the kernel's scale takes off again.
+        distances: as `_joined` makes them, times sqrt(d), which the kernel's scale takes off again.
         keys: (n², 2n and padding): one-hot row, one-hot column, zeros up to the next multiple of 8 for d + 2n.
     """
 
-    rows: Tensor
-    columns: Tensor
+    distances: Tensor
     keys: Tensor
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    @property
+    def extra(self) -> int:
         """See RelativeAttention."""
-        depth, extra = q.shape[-1], self.keys.shape[-1]
-        down, across = _scores(q, self.rows, self.columns)
-        zeros = self.keys[:, down.shape[-1] + across.shape[-1] :].expand(*q.shape[:2], -1, -1)
-        longer_q = torch.cat([q, down, across, zeros], -1)
-        longer_k = torch.cat([k, self.keys.expand(*k.shape[:2], -1, -1)], -1)
-        longer_v = F.pad(v, (0, extra))
-        return F.scaled_dot_product_attention(longer_q, longer_k, longer_v, scale=depth**-0.5)[..., :depth]
+        return self.keys.shape[1]
+
+    def buffer(self, like: Tensor, batch: int) -> Tensor:
+        """See RelativeAttention."""
+        patches, heads, depth = self.keys.shape[0], like.shape[-3], like.shape[-1]
+        buffer = like.new_empty(3, batch, heads, patches, depth + self.extra)
+        q, k, v = buffer
+        q[..., depth + 2 * isqrt(patches) :] = 0
+        k[..., depth:] = self.keys
+        v[..., depth:] = 0
+        return buffer
+
+    def __call__(self, qkv: Tensor, depth: int) -> Tensor:
+        """See RelativeAttention."""
+        q, k, v = qkv
+        side = isqrt(q.shape[2])
+        down, across = _scores(q[..., :depth], self.distances, side)
+        grid = q.unflatten(2, (side, side))
+        grid[..., depth : depth + side] = down
+        grid[..., depth + side : depth + 2 * side] = across
+        mixed: Tensor = F.scaled_dot_product_attention(q, k, v, scale=depth**-0.5)
+        return mixed[..., :depth]
 
 
 @dataclass(frozen=True)
@@ -59,25 +94,32 @@ class Banded:
     """The bias made for a band of query rows at a time, in one buffer, and handed over as a mask.
 
     Attributes:
-        rows, columns: (n, n, d).
+        distances: as `_joined` makes them.
     """
 
-    rows: Tensor
-    columns: Tensor
+    distances: Tensor
+    side: int
+    extra = 0
 
-    def __call__(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    def buffer(self, like: Tensor, batch: int) -> Tensor:
         """See RelativeAttention."""
+        return like.new_empty(3, batch, *like.shape[-3:-2], self.side**2, like.shape[-1])
+
+    def __call__(self, qkv: Tensor, depth: int) -> Tensor:
+        """See RelativeAttention."""
+        q, k, v = qkv
         batch, heads, patches, _ = q.shape
-        side = self.rows.shape[0]
-        down, across = _scores(q, self.rows, self.columns)
-        band = side * max(1, BAND_ELEMENTS // (batch * heads * side * patches))
-        buffer = q.new_empty(batch, heads, min(band, patches), side, side)
-        out = q.new_empty(q.shape)
-        for start in range(0, patches, band):
-            here = slice(start, min(start + band, patches))
-            bias = buffer[:, :, : here.stop - start]
-            torch.add(down[:, :, here, :, None], across[:, :, here, None, :], out=bias)
-            out[:, :, here] = F.scaled_dot_product_attention(q[:, :, here], k, v, attn_mask=bias.flatten(-2))
+        down, across = _scores(q, self.distances, self.side)
+        lines = max(1, BAND_ELEMENTS // (batch * heads * self.side * patches))
+        band = q.new_empty(batch, heads, min(lines, self.side), *(3 * [self.side]))
+        out: Tensor = q.new_empty(q.shape)
+        for start in range(0, self.side, lines):
+            stop = min(start + lines, self.side)
+            bias = band[:, :, : stop - start]
+            torch.add(down[:, :, start:stop, ..., :, None], across[:, :, start:stop, ..., None, :], out=bias)
+            here = slice(start * self.side, stop * self.side)
+            mask = bias.view(batch, heads, -1, patches)
+            out[:, :, here] = F.scaled_dot_product_attention(q[:, :, here], k, v, attn_mask=mask)
         return out
 
 
@@ -85,7 +127,8 @@ def relative_attention(rel_h: Tensor, rel_w: Tensor, side: int) -> RelativeAtten
     """Attention over side × side patches, by the way that is best for the weights' device and type.
 
     Augmented, except in float32 on the CPU. On a GPU it is what lets flash kernels apply, which take no bias. On the
-    CPU, against a whole bias (Xeon with AMX, one thread, processor time, 12 heads of 64; memory at 64 × 64):
+    CPU, against a whole bias (Xeon with AMX, one thread, processor time, 12 heads of 64; memory at 64 × 64;
+    measured when q, k and v were still lengthened by copies):
 
     | | 32 × 32 | 64 × 64 | 80 × 80 | windows of 14 × 14 | memory |
     | --- | --- | --- | --- | --- | --- |
@@ -99,35 +142,53 @@ def relative_attention(rel_h: Tensor, rel_w: Tensor, side: int) -> RelativeAtten
     Args:
         rel_h, rel_w: (2m - 1, d) each, as trained for m × m patches; resampled to 2 side - 1 distances.
     """
-    rows, columns = distance_table(rel_h, side), distance_table(rel_w, side)
     if rel_h.device.type == "cpu" and rel_h.dtype == torch.float32:
-        return Banded(rows, columns)
-    return augmented(rows, columns)
+        return banded(rel_h, rel_w, side)
+    return augmented(rel_h, rel_w, side)
 
 
-def augmented(rows: Tensor, columns: Tensor) -> Augmented:
-    """Augmented from two distance tables."""
-    side, depth = rows.shape[0], rows.shape[2]
-    one_hot = torch.eye(side, device=rows.device, dtype=rows.dtype)
+def banded(rel_h: Tensor, rel_w: Tensor, side: int) -> Banded:
+    """Banded from relative positions as trained."""
+    return Banded(_joined(rel_h, rel_w, side), side)
+
+
+def augmented(rel_h: Tensor, rel_w: Tensor, side: int) -> Augmented:
+    """Augmented from relative positions as trained."""
+    depth = rel_h.shape[1]
+    one_hot = torch.eye(side, device=rel_h.device, dtype=rel_h.dtype)
     keys = torch.cat([one_hot.repeat_interleave(side, 0), one_hot.repeat(side, 1)], 1)
     padding = -(depth + 2 * side) % HEAD_MULTIPLE
-    return Augmented(rows * depth**0.5, columns * depth**0.5, F.pad(keys, (0, padding)))
+    return Augmented(_joined(rel_h, rel_w, side) * depth**0.5, F.pad(keys, (0, padding)))
 
 
-def distance_table(relative: Tensor, side: int) -> Tensor:
-    """(side, side, d): entry [i, j] is for a query at i and a key at j. From (2m - 1, d), linearly resampled."""
-    distances = 2 * side - 1
-    if relative.shape[0] != distances:
-        resampled = F.interpolate(relative.float().T[None], size=distances, mode="linear")
-        relative = resampled[0].T.to(relative.dtype)
-    place = torch.arange(side, device=relative.device)
-    return relative[place[:, None] - place + side - 1]
+def distances(relative: Tensor, side: int) -> Tensor:
+    """(2 side - 1, d): entry [i - j + side - 1] is for a query at i and a key at j. Linearly resampled."""
+    count = 2 * side - 1
+    if relative.shape[0] == count:
+        return relative
+    return F.interpolate(relative.float().T[None], size=count, mode="linear")[0].T.to(relative.dtype)
 
 
-def _scores(q: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-    """Every query against the distances to the n rows, and to the n columns: (batch, heads, n², n) each."""
-    side = rows.shape[0]
-    grid = q.view(*q.shape[:2], side, side, -1)
-    down = torch.einsum("bhyxc,ykc->bhyxk", grid, rows)
-    across = torch.einsum("bhyxc,xkc->bhyxk", grid, columns)
-    return down.flatten(2, 3), across.flatten(2, 3)
+def _joined(rel_h: Tensor, rel_w: Tensor, side: int) -> Tensor:
+    """(4 side, d): row distances and column distances, each the largest first and a zero at its end."""
+    return torch.cat([F.pad(distances(each, side).flip(0), (0, 0, 0, 1)) for each in (rel_h, rel_w)])
+
+
+def _scores(q: Tensor, table: Tensor, side: int) -> tuple[Tensor, Tensor]:
+    """Every query against its distances to the n rows, and to the n columns: views (batch, heads, n, n, n).
+
+    One product with all distances, of which each query's lie side by side: those of the next row or column begin one
+    place earlier. Picking them is a matter of strides.
+
+    Args:
+        q: (batch, heads, n², d).
+        table: of `_joined`.
+    """
+    scores = torch.mm(q.flatten(0, 2), table.T)
+    width = 4 * side
+    line, grid = side * width, side * side * width
+    shape, outer = (*q.shape[:2], side, side, side), (q.shape[1] * grid, grid)
+    return (
+        scores.as_strided(shape, (*outer, line - 1, width, 1), side - 1),
+        scores.as_strided(shape, (*outer, line, width - 1, 1), 3 * side - 1),
+    )

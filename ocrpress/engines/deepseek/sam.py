@@ -44,16 +44,33 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Cut:
+    """How a view is cut into windows, padded to whole ones.
+
+    Attributes:
+        places: (side², heads): where each head of a patch stands among (windows, heads, patches of a window).
+        padding: (…, heads), the places that are left.
+        windows: how many there are.
+    """
+
+    places: Tensor
+    padding: Tensor
+    windows: int
+
+
+@dataclass(frozen=True)
 class Tables:
     """What depends on the grid of patches alone.
 
     Attributes:
         absolute: (1, side, side, channels), added to the patches.
         attention: one for each layer.
+        cuts: by side of a window.
     """
 
     absolute: Tensor
     attention: tuple[RelativeAttention, ...]
+    cuts: dict[int, Cut]
 
 
 class SamEncoder:
@@ -89,8 +106,9 @@ class SamEncoder:
         """(views, side, side, channels × y × x of a patch) -> (views, side / 4, side / 4, channels)."""
         tables = self.tables_for(patches.shape[1])
         x = F.linear(patches, self.patch_weight, self.patch_bias) + tables.absolute
+        buffers: dict[int, Tensor] = {}
         for layer, attention in zip(self.layers, tables.attention, strict=True):
-            x += self._attend(layer, attention, x)
+            x += self._attend(layer, attention, x, tables, buffers)
             x += layer.narrow(layer.act(layer.widen(layer.norm2(x))))
         return self._compress(x)
 
@@ -100,19 +118,48 @@ class SamEncoder:
             attention = tuple(
                 windowed or _attention(layer, side) for windowed, layer in zip(self.windowed, self.layers, strict=True)
             )
-            self.tables[side] = Tables(resample(self.positions, side), attention)
+            cuts = {
+                layer.window: cut(side, layer.window, self.heads, self.positions.device)
+                for layer in self.layers
+                if layer.window
+            }
+            self.tables[side] = Tables(resample(self.positions, side), attention, cuts)
         return self.tables[side]
 
-    def _attend(self, layer: Layer, attention: RelativeAttention, x: Tensor) -> Tensor:
-        """One layer's attention, without the residual: (views, side, side, channels)."""
-        side = x.shape[1]
-        qkv = layer.qkv(layer.norm1(x))
-        if layer.window:
-            qkv = split_windows(qkv, layer.window, layer.padding)
-        count, height, width, channels = qkv.shape
-        q, k, v = qkv.view(count, height * width, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = attention(q, k, v).transpose(1, 2).reshape(count, height, width, channels // 3)
-        return layer.proj(join_windows(mixed, side) if layer.window else mixed)
+    def _attend(
+        self, layer: Layer, attention: RelativeAttention, x: Tensor, tables: Tables, buffers: dict[int, Tensor]
+    ) -> Tensor:
+        """One layer's attention, without the residual: (views, side, side, channels).
+
+        Args:
+            buffers: by window, what layers write q, k and v into; empty before the first layer.
+        """
+        views, side, _, _ = x.shape
+        qkv = layer.qkv(layer.norm1(x)).view(views, side**2, 3, self.heads, -1).permute(2, 0, 1, 3, 4)
+        depth = qkv.shape[-1]
+        if not layer.window:
+            qkv = qkv.transpose(2, 3)
+            if attention.extra:
+                buffer = self._buffer(buffers, layer, attention, qkv, views)
+                as_int64(buffer[..., :depth]).copy_(as_int64(qkv))
+                qkv = buffer
+            return layer.proj(attention(qkv, depth).transpose(1, 2).reshape_as(x))
+        made = tables.cuts[layer.window]
+        buffer = self._buffer(buffers, layer, attention, qkv.transpose(2, 3), views * made.windows)
+        inner = as_int64(buffer[..., :depth]).unflatten(1, (views, -1)).flatten(2, 4)
+        inner[:, :, made.places] = as_int64(qkv)
+        inner[:, :, made.padding] = as_int64(layer.padding.view(3, 1, 1, self.heads, depth))
+        mixed = as_int64(attention(buffer, depth)).unflatten(0, (views, -1)).flatten(1, 3)
+        return layer.proj(mixed[:, made.places].view(x.dtype).view_as(x))
+
+    @staticmethod
+    def _buffer(
+        buffers: dict[int, Tensor], layer: Layer, attention: RelativeAttention, qkv: Tensor, batch: int
+    ) -> Tensor:
+        """What the layers of one kind share, made by the first of them."""
+        if layer.window not in buffers:
+            buffers[layer.window] = attention.buffer(qkv, batch)
+        return buffers[layer.window]
 
     def _compress(self, x: Tensor) -> Tensor:
         """The neck, then two convolutions that halve both sides."""
@@ -153,30 +200,24 @@ def resample(table: Tensor, side: int) -> Tensor:
     return planes.permute(0, 2, 3, 1).to(table.dtype).contiguous()
 
 
-def split_windows(qkv: Tensor, window: int, padding: Tensor) -> Tensor:
-    """(views, side, side, c) -> (views × windows, window, window, c), the grid padded to whole windows.
+def as_int64(x: Tensor) -> Tensor:
+    """The same memory as int64: kernels that move one element at a time then move 8 bytes.
+
+    The last dimension is contiguous and takes a multiple of 8 bytes, as do all strides.
+    """
+    return x.view(torch.int64)
+
+
+def cut(side: int, window: int, heads: int, device: torch.device) -> Cut:
+    """Cut a view of side × side patches into windows.
 
     SAM pads with zeros after the norm and before the projection, and its padding takes part in attention. Padded after
     the projection, with what zeros project to, it comes to the same, and the padding (42 % of the rows in a view of
     512²) need not be projected.
     """
-    views, side, _, channels = qkv.shape
     across = -(-side // window)
-    whole = across * window
-    if whole > side:
-        padded = qkv.new_empty(views, whole, whole, channels)
-        padded[:, :side, :side] = qkv
-        padded[:, side:] = padding
-        padded[:, :side, side:] = padding
-        qkv = padded
-    windows = qkv.view(views, across, window, across, window, channels).transpose(2, 3)
-    return windows.reshape(-1, window, window, channels)
-
-
-def join_windows(windows: Tensor, side: int) -> Tensor:
-    """(views × windows, window, window, c) -> (views, side, side, c), without the padding."""
-    _, window, _, channels = windows.shape
-    across = -(-side // window)
-    grid = windows.view(-1, across, across, window, window, channels).transpose(2, 3)
-    grid = grid.reshape(-1, across * window, across * window, channels)[:, :side, :side]
-    return grid.contiguous()  # of anything else torch makes a batched product, with a copy of the weights for each page
+    cells = torch.arange((across * window) ** 2 * heads, device=device)
+    cells = cells.view(across, across, heads, window, window).permute(0, 3, 1, 4, 2)
+    grid = cells.reshape(across * window, across * window, heads)
+    padding = torch.cat([grid[:side, side:].flatten(0, 1), grid[side:].flatten(0, 1)])
+    return Cut(grid[:side, :side].flatten(0, 1), padding, across**2)

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from ocrpress.views import Views
 
-# Pixels encoded in one call. SAM's global attention holds most: 95 to 132 bytes a pixel in bfloat16, by view size
-# (tensors counted; a CPU kernel's own buffers come on top, about 240 in all). On a GPU that is 1.1 GB for 8 pages of
-# 1024²: matrix products of 33,000 rows, and work enough to hide some 700 kernel launches (reckoned, not measured). On
-# the CPU four views of 512² together take 0.9 to 1.0 of the time of one by one, and eight no less.
+# Pixels encoded in one call. SAM's attention holds most: 170 to 225 bytes a pixel in bfloat16, by view size (tensors
+# counted as on a GPU; a CPU kernel's own buffers come on top). On a GPU that is 1.4 GB for 8 pages of 1024²: matrix
+# products of 33,000 rows, and work enough to hide some 470 kernel launches (reckoned, not measured). On the CPU four
+# views of 512² together take 0.9 to 1.0 of the time of one by one, and eight no less.
 MAX_PIXELS = {"cuda": 2**23, "cpu": 2**20}
 
 
@@ -160,8 +160,10 @@ class Encoder:
         count, side, _, channels = views.shape
         across = side // self.patch
         cells = views.view(count, across, self.patch, across, self.patch, channels)
-        patches = cells.permute(0, 1, 3, 5, 2, 4).flatten(3)
-        return patches.float().div_(255).sub_(0.5).div_(0.5).to(self.dtype)
+        cells = cells.permute(0, 1, 3, 5, 2, 4)
+        patches = torch.empty(cells.shape, dtype=self.dtype, device=self.device)
+        # Differences to the middle are exact in any type: odd numbers below 256, halved.
+        return torch.sub(cells, 127.5, out=patches).div_(127.5).flatten(3)
 
     def _project(self, patches: Tensor) -> Tensor:
         """Patches of n views -> (n, (q / 64)², hidden)."""

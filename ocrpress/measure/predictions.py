@@ -1,0 +1,147 @@
+"""Pages a second to be expected of named GPUs: counted operations of the published model at the devices' rates.
+
+    Encoder, Slots on a fake GPU ──▶ Counts ──▶ Prediction, beside the roofline
+
+What the operations are is counted; how fast a device does them is taken from data sheets and published measurements.
+Nothing is known here of what the host does between two steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+import torch
+
+from ocrpress.engines.deepseek import slots as slots_module
+from ocrpress.engines.deepseek.architecture import PUBLISHED
+from ocrpress.engines.deepseek.checkpoint import model_class
+from ocrpress.engines.deepseek.config import transformers_config
+from ocrpress.engines.deepseek.decoder import Decoder
+from ocrpress.engines.deepseek.flash import FlashAttention
+from ocrpress.engines.deepseek.slots import Rule, Slots
+from ocrpress.engines.deepseek.vision import Encoder, PixelViews
+from ocrpress.measure.counts import Counting, Counts, Device, attention_flops, count, fake_cuda, size
+from ocrpress.measure.roofline import PROMPT_TEXT, Rates, bound
+from ocrpress.modes import get_mode
+
+if TYPE_CHECKING:
+    from ocrpress.modes import Plan
+
+# Bandwidth and matmuls as reached; attention as FlashAttention 2 is published to reach (forward, not measured by us).
+DEVICES = (
+    Device("A100-40G", 1.4e12, 250e12, 180e12, (8, 0)),
+    Device("A100-80G", 1.8e12, 250e12, 180e12, (8, 0)),
+    Device("H100", 3.0e12, 790e12, 400e12, (9, 0)),
+)
+TOGETHER = 8  # pages encoded, and prompts prefilled, in one go
+ROUND = 128  # tokens: capacities are multiples of it
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What is to be expected of one device, in one mode.
+
+    Attributes:
+        fused: the attention of a step reads every row as far as it goes; else as far as the longest one goes.
+        encode, prefill, step: seconds; of a page, a page, and all rows.
+        share: of the roofline's pages a second.
+    """
+
+    device: str
+    mode: str
+    rows: int
+    fused: bool
+    pages_per_second: float
+    share: float
+    encode: float
+    prefill: float
+    step: float
+
+
+def predict(plans: Sequence[Plan], rows: Sequence[int], tokens: int) -> Iterator[Prediction]:
+    """By device, plan, rows and way of attending; answers of so many tokens. Raises EngineError."""
+    for device in DEVICES:
+        rates = Rates(device.bandwidth, device.matmul)
+        for plan in plans:
+            encode = count_encode(plan).seconds(device, captured=False) / TOGETHER
+            prompt = plan.sequence_tokens + PROMPT_TEXT
+            prefill = count_prefill(prompt, device.capability).seconds(device, captured=False) / TOGETHER
+            for slots in rows:
+                limit = bound(rates, PUBLISHED, plan, slots, [tokens]).pages_per_second
+                for fused in (False, True):
+                    counts = count_step(slots, prompt, tokens, fused, device.capability)
+                    step = counts.seconds(device, captured=True)
+                    speed = 1 / (tokens * step / slots + encode + prefill)
+                    yield Prediction(
+                        device.name, plan.mode, slots, fused, speed, speed / limit, encode, prefill, step
+                    )  # fmt: skip
+
+
+@cache
+def count_encode(plan: Plan, pages: int = TOGETHER) -> Counts:
+    """Encoding so many pages of one plan together."""
+    mode = get_mode(plan.mode)
+
+    def run(model: Any, device: torch.device) -> Counts:
+        def views(*shape: int) -> torch.Tensor:
+            return torch.empty(*shape, 3, dtype=torch.uint8, device=device)
+
+        tiles = [views(plan.tiles, mode.tile, mode.tile) if plan.tiles else None for _ in range(pages)]
+        made = [PixelViews(plan, views(mode.view, mode.view), each) for each in tiles]
+        encoder = Encoder(model.model)
+        encoder.encode(made)  # makes the tables of this size
+        return count(lambda: encoder.encode(made))
+
+    return _on_fake_gpu(run)
+
+
+@cache
+def count_prefill(prompt: int, capability: tuple[int, int] = (9, 0), prompts: int = TOGETHER) -> Counts:
+    """Prefilling so many prompts of one length together."""
+
+    def run(model: Any, device: torch.device) -> Counts:
+        slots = Slots(Decoder(model), prompts, -(-prompt // ROUND) * ROUND, capture=False)
+        states = torch.empty(prompts, prompt, PUBLISHED.decoder.width, dtype=torch.bfloat16, device=device)
+        return count(lambda: slots.prefill(range(prompts), list(states), [Rule()] * prompts))
+
+    return _on_fake_gpu(run, capability)
+
+
+@cache
+def count_step(rows: int, prompt: int, tokens: int, fused: bool, capability: tuple[int, int] = (9, 0)) -> Counts:
+    """One decode step in the steady state: rows anywhere in answers of so many tokens, one about to end."""
+    counting = Counting()
+
+    def kernel(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, **_: Any) -> torch.Tensor:
+        seen = prompt + tokens / 2
+        moved = 2 * size(q) + int((size(keys) + size(values)) * seen / keys.shape[1])
+        counting.charge("flash_attn_with_kvcache", "attention", moved, attention_flops(q, seen))
+        return torch.empty_like(q)
+
+    def run(model: Any, device: torch.device) -> Counts:
+        flash = FlashAttention("counted", kernel) if fused else None
+        with patch.object(slots_module, "find_flash", lambda *_: flash):
+            slots = Slots(Decoder(model), rows, -(-(prompt + tokens) // ROUND) * ROUND, capture=False)
+        return count(lambda: slots.step(rows, prompt + tokens - 1), counting)
+
+    return _on_fake_gpu(run, capability)
+
+
+def _on_fake_gpu(run: Callable[[Any, torch.device], Counts], capability: tuple[int, int] = (9, 0)) -> Counts:
+    """Count with a model of the published size, in bfloat16."""
+    cls = model_class()
+    from transformers.initialization import no_init_weights
+
+    kept = torch.get_default_dtype()
+    with fake_cuda(capability) as device:
+        try:
+            torch.set_default_dtype(torch.bfloat16)
+            with device, no_init_weights():
+                model = cls(transformers_config(PUBLISHED)).requires_grad_(False).eval()
+        finally:
+            torch.set_default_dtype(kept)
+        return run(model, device)
