@@ -21,7 +21,6 @@ import json
 import sys
 import time
 from dataclasses import asdict
-from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +52,6 @@ ROUNDS = 3  # pages for every slot: enough for a steady window of one round
 SHARE = 0.4  # of the roofline, to guess what a cell will take before one has been measured
 STEP_SECONDS = 0.07  # of `generate`, likewise
 COUNTED_MODES, COUNTED_ROWS = ("tiny", "base", "gundam"), (64, 128, 256)
-WAYS = {False: "sdpa", True: "fused"}  # whether a step's attention is told each row's length
 OPENING = 8.0  # seconds to open an engine
 
 
@@ -238,24 +236,26 @@ def predicted(args: argparse.Namespace) -> dict[str, Any]:
     model_class()  # refuses, in words, what the imports below would fail on
     from ocrpress.measure.predictions import DEVICES, TOGETHER, count_encode, count_prefill, count_step, predict
 
-    image, kind = drawn_pages(1)[0].image, DEVICES[-1].capability
+    image, kinds = drawn_pages(1)[0].image, sorted({device.capability for device in DEVICES})
     plans = [plan(image.width, image.height, mode, MAX_TILES) for mode in COUNTED_MODES]
     counted = {}
     for each in plans:
         prompt = each.sequence_tokens + PROMPT_TEXT
         counted[f"encode {each.mode}, a page of {TOGETHER}"] = count_encode(each).figures(TOGETHER)
-        counted[f"prefill {each.mode}, a page of {TOGETHER}"] = count_prefill(prompt, kind).figures(TOGETHER)
-        for slots, (fused, name) in product(COUNTED_ROWS, WAYS.items()):
-            figures = count_step(slots, prompt, args.tokens, fused, kind).figures()
-            counted[f"step {each.mode}, {slots} rows, {name}"] = figures
+        for kind in kinds:
+            on = f"on {kind[0]}.{kind[1]}"
+            counted[f"prefill {each.mode}, a page of {TOGETHER}, {on}"] = count_prefill(prompt, kind).figures(TOGETHER)
+            for slots in COUNTED_ROWS:
+                figures = count_step(slots, prompt, args.tokens, kind).figures()
+                counted[f"step {each.mode}, {slots} rows, {on}"] = figures
     found = list(predict(plans, COUNTED_ROWS, args.tokens))
     head = ["", *next(iter(counted.values()))]
     print(table([head, *([name, *map(_two, figures.values())] for name, figures in counted.items())]))
-    heads = ["device", "mode", "rows", "attention", "pages/s", "% of roofline", "encode ms", "prefill ms", "step ms"]
+    heads = ["device", "mode", "rows", "pages/s", "% of roofline", "encode ms", "prefill ms", "step ms"]
     lines = []
     for guess in found:
         milliseconds = [1000 * value for value in (guess.encode, guess.prefill, guess.step)]
-        names = [guess.device, guess.mode, str(guess.rows), WAYS[guess.fused]]
+        names = [guess.device, guess.mode, str(guess.rows)]
         lines.append([*names, *map(_two, (guess.pages_per_second, 100 * guess.share, *milliseconds))])
     print(table([heads, *lines]))
     result = {

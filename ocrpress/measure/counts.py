@@ -39,7 +39,7 @@ _WHOLE = {"scaled_dot_product_attention", "rms_norm", "_grouped_mm"}  # one kern
 _LOOK_UPS = {"embedding", "index", "index_select", "gather"}
 _OVERWRITE = {"copy_", "fill_", "zero_"}
 _COPIES = {*_LOOK_UPS, *_OVERWRITE, "clone", "_to_copy", "cat", "stack", "constant_pad_nd", "index_put_", "index_copy_",
-           "index_fill_", "scatter_", "zeros", "new_zeros", "full", "flip", "repeat"}  # fmt: skip
+           "index_fill_", "scatter_", "scatter_add_", "zeros", "new_zeros", "full", "flip", "repeat"}  # fmt: skip
 _META, _CUDA, _KINDS = 14, 1, 20  # c10::DeviceType
 
 
@@ -138,6 +138,7 @@ def fake_cuda(capability: tuple[int, int] = (9, 0)) -> Iterator[torch.device]:
     """
     with ExitStack() as stack:
         stack.enter_context(patch.object(torch.cuda, "get_device_capability", lambda *_: capability))
+        stack.enter_context(patch.object(torch.cuda, "synchronize", lambda *_: None))
         if torch.version.cuda is None:
             stack.enter_context(_no_guard())
         stack.enter_context(FakeTensorMode())
@@ -187,7 +188,7 @@ def _moved(func: Any, name: str, args: Any, kwargs: Any, out: Any) -> int:
     written = sum(size(each) for each in tree_leaves(out) if isinstance(each, Tensor))
     if name in _LOOK_UPS:
         return sum(map(size, read[1:])) + 2 * written
-    if name in ("index_put_", "index_copy_", "index_fill_", "scatter_"):
+    if name in ("index_put_", "index_copy_", "index_fill_", "scatter_", "scatter_add_"):
         return sum(map(size, read[1:])) + _replaced(name, args)
     if name == "_grouped_mm":  # of the groups, those that rows fall to by chance
         tokens, weights = read[:2]
@@ -200,8 +201,8 @@ def _moved(func: Any, name: str, args: Any, kwargs: Any, out: Any) -> int:
 def _replaced(name: str, args: Any) -> int:
     """Bytes of the first tensor that an indexed assignment writes."""
     target: Tensor = args[0]
-    if name == "scatter_":
-        return int(args[2].numel()) * target.element_size()
+    if name in ("scatter_", "scatter_add_"):
+        return (1 + (name == "scatter_add_")) * int(args[2].numel()) * target.element_size()
     indices = [each for each in args[1] if each is not None] if name == "index_put_" else [args[2]]
     dims = [place for place, each in enumerate(args[1]) if each is not None] if name == "index_put_" else [args[1]]
     places = math.prod(torch.broadcast_shapes(*(each.shape for each in indices)))

@@ -16,12 +16,13 @@ from unittest.mock import patch
 
 import torch
 
-from ocrpress.engines.deepseek import slots as slots_module
+from ocrpress.engines.deepseek import experts
 from ocrpress.engines.deepseek.architecture import PUBLISHED
+from ocrpress.engines.deepseek.attention import RowAttention
+from ocrpress.engines.deepseek.cache import rounded
 from ocrpress.engines.deepseek.checkpoint import model_class
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
-from ocrpress.engines.deepseek.flash import FlashAttention
 from ocrpress.engines.deepseek.slots import Rule, Slots
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews
 from ocrpress.measure.counts import Counting, Counts, Device, attention_flops, count, fake_cuda, size
@@ -37,8 +38,8 @@ DEVICES = (
     Device("A100-80G", 1.8e12, 250e12, 180e12, (8, 0)),
     Device("H100", 3.0e12, 790e12, 400e12, (9, 0)),
 )
+UNCOUNTED = RowAttention("none", lambda q, *_: torch.empty_like(q))  # of a step, where none is counted
 TOGETHER = 8  # pages encoded, and prompts prefilled, in one go
-ROUND = 128  # tokens: capacities are multiples of it
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,6 @@ class Prediction:
     """What is to be expected of one device, in one mode.
 
     Attributes:
-        fused: the attention of a step reads every row as far as it goes; else as far as the longest one goes.
         encode, prefill, step: seconds; of a page, a page, and all rows.
         share: of the roofline's pages a second.
     """
@@ -54,7 +54,6 @@ class Prediction:
     device: str
     mode: str
     rows: int
-    fused: bool
     pages_per_second: float
     share: float
     encode: float
@@ -72,13 +71,9 @@ def predict(plans: Sequence[Plan], rows: Sequence[int], tokens: int) -> Iterator
             prefill = count_prefill(prompt, device.capability).seconds(device, captured=False) / TOGETHER
             for slots in rows:
                 limit = bound(rates, PUBLISHED, plan, slots, [tokens]).pages_per_second
-                for fused in (False, True):
-                    counts = count_step(slots, prompt, tokens, fused, device.capability)
-                    step = counts.seconds(device, captured=True)
-                    speed = 1 / (tokens * step / slots + encode + prefill)
-                    yield Prediction(
-                        device.name, plan.mode, slots, fused, speed, speed / limit, encode, prefill, step
-                    )  # fmt: skip
+                step = count_step(slots, prompt, tokens, device.capability).seconds(device, captured=True)
+                speed = 1 / (tokens * step / slots + encode + prefill)
+                yield Prediction(device.name, plan.mode, slots, speed, speed / limit, encode, prefill, step)
 
 
 @cache
@@ -102,31 +97,43 @@ def count_encode(plan: Plan, pages: int = TOGETHER) -> Counts:
 @cache
 def count_prefill(prompt: int, capability: tuple[int, int] = (9, 0), prompts: int = TOGETHER) -> Counts:
     """Prefilling so many prompts of one length together."""
+    counting = Counting()
+
+    def product(x: torch.Tensor, weights: torch.Tensor, offs: torch.Tensor) -> torch.Tensor:
+        """`looped_product`, every expert with its share of the rows: where they fall is not known here."""
+        count_of, inputs, outputs = weights.shape
+        out = x.new_empty(len(x), outputs)
+        for _ in range(count_of):
+            moved = (size(x) + size(weights) + size(out)) // count_of
+            counting.charge("mm", "matmul", moved, 2 * len(x) * inputs * outputs // count_of)
+        return out
 
     def run(model: Any, device: torch.device) -> Counts:
-        slots = Slots(Decoder(model), prompts, -(-prompt // ROUND) * ROUND, capture=False)
+        slots = Slots(Decoder(model), prompts, prompts * rounded(prompt + 1), capture=False, attention=UNCOUNTED)
+        for row in range(prompts):
+            slots.give_room(row, rounded(prompt + 1))
         states = torch.empty(prompts, prompt, PUBLISHED.decoder.width, dtype=torch.bfloat16, device=device)
-        return count(lambda: slots.prefill(range(prompts), list(states), [Rule()] * prompts))
+        with patch.object(experts, "looped_product", product):
+            return count(lambda: slots.prefill(range(prompts), list(states), [Rule()] * prompts), counting)
 
     return _on_fake_gpu(run, capability)
 
 
 @cache
-def count_step(rows: int, prompt: int, tokens: int, fused: bool, capability: tuple[int, int] = (9, 0)) -> Counts:
-    """One decode step in the steady state: rows anywhere in answers of so many tokens, one about to end."""
+def count_step(rows: int, prompt: int, tokens: int, capability: tuple[int, int] = (9, 0)) -> Counts:
+    """One decoding step in the steady state: rows anywhere in answers of so many tokens."""
     counting = Counting()
 
-    def kernel(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, **_: Any) -> torch.Tensor:
+    def kernel(q: torch.Tensor, keys: torch.Tensor, values: torch.Tensor, *_: Any) -> torch.Tensor:
         seen = prompt + tokens / 2
-        moved = 2 * size(q) + int((size(keys) + size(values)) * seen / keys.shape[1])
-        counting.charge("flash_attn_with_kvcache", "attention", moved, attention_flops(q, seen))
+        moved = 2 * size(q) + int((size(keys) + size(values)) * rows * seen / len(keys))
+        counting.charge("attention with a length a row", "attention", moved, attention_flops(q[:, :, None], seen))
         return torch.empty_like(q)
 
     def run(model: Any, device: torch.device) -> Counts:
-        flash = FlashAttention("counted", kernel) if fused else None
-        with patch.object(slots_module, "find_flash", lambda *_: flash):
-            slots = Slots(Decoder(model), rows, -(-(prompt + tokens) // ROUND) * ROUND, capture=False)
-        return count(lambda: slots.step(rows, prompt + tokens - 1), counting)
+        attention = RowAttention("counted", kernel)
+        slots = Slots(Decoder(model), rows, rows * rounded(prompt + tokens), capture=False, attention=attention)
+        return count(lambda: slots.step(rows), counting)
 
     return _on_fake_gpu(run, capability)
 

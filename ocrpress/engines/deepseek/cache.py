@@ -29,7 +29,7 @@ def rounded(tokens: int) -> int:
 
 def on_device(values: Sequence[Any], device: torch.device, dtype: torch.dtype = torch.long) -> Tensor:
     """Numbers of the host as a tensor of the device, without waiting for what the device is doing."""
-    tensor = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda")
+    tensor = torch.tensor(values, dtype=dtype, pin_memory=device.type == "cuda" and torch.cuda.is_initialized())
     return tensor.to(device, non_blocking=True)
 
 
