@@ -13,7 +13,8 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from checkpoints import small_model  # noqa: E402
-from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode  # noqa: E402
+from torch._subclasses.fake_tensor import DataDependentOutputException  # noqa: E402
+from transformers.initialization import no_init_weights  # noqa: E402
 
 from ocrpress.engines.deepseek import attention as attention_module  # noqa: E402
 from ocrpress.engines.deepseek import experts as experts_module  # noqa: E402
@@ -25,6 +26,7 @@ from ocrpress.engines.deepseek.scheduler import Scheduler  # noqa: E402
 from ocrpress.engines.deepseek.sequences import Job  # noqa: E402
 from ocrpress.engines.deepseek.slots import Rule, Slots  # noqa: E402
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews  # noqa: E402
+from ocrpress.measure.counts import fake_cuda  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
 
 RULE = Rule(temperature=0.5, ngram=3, window=20, seed=1)
@@ -96,7 +98,7 @@ def silent_flash(q, keys, values, numbers, starts, used, most):
     return torch.empty_like(q)
 
 
-def pretend(monkeypatch, capability: tuple[int, int], version: tuple[int, int]) -> None:
+def pretend(monkeypatch, capability: tuple[int, int], version: tuple[int, int] = (2, 13)) -> None:
     """Let the experts take the path of such a GPU; the grouped product syncs where torch's does."""
     true = torch.nn.functional.grouped_mm
 
@@ -113,10 +115,15 @@ def pretend(monkeypatch, capability: tuple[int, int], version: tuple[int, int]) 
     monkeypatch.setattr(experts_module, "path_for", path)
 
 
-def fake_decoder() -> Decoder:
+@contextlib.contextmanager
+def fake_model(capability: tuple[int, int]):
+    """A model on a GPU of shapes without values: whatever needs a value on the host raises, as inside a CUDA graph."""
     torch.set_default_dtype(torch.bfloat16)
     try:
-        return Decoder(small_model())
+        with fake_cuda(capability) as device:
+            with device, no_init_weights():
+                model = small_model()
+            yield model
     finally:
         torch.set_default_dtype(torch.float32)
 
@@ -124,44 +131,41 @@ def fake_decoder() -> Decoder:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("capability", CAPABILITIES)
 def test_no_step_on_any_gpu_asks_the_host_for_a_value(monkeypatch, capability, version):
-    """Fake tensors have shapes and no values: whatever needs a value on the host raises, as inside a CUDA graph."""
     pretend(monkeypatch, capability, version)
     kernel = RowAttention(candidates(capability, version, torch.bfloat16)[0], silent_flash)
-    with FakeTensorMode():
-        slots = Slots(fake_decoder(), 4, 512, 256, exempt=(9, 10), attention=kernel, ask_host=False)
-        assert slots.captured
-        for row in (0, 2):
+    with fake_model(capability) as model:
+        slots = Slots(Decoder(model), 4, 1024, 256, exempt=(9, 10), attention=kernel, capture=False)
+        assert slots.kernel.capturable
+        assert slots.decoder.expert_path != "looped"
+        for row in (0, 2, 3):
             assert slots.give_room(row, 256)
             slots._rules[row] = RULE if row else Rule()
         slots.step(4)
         assert slots.newest(4, 9).shape == (4, 9)
+        assert slots.newest(4, 9).is_cuda
         with pytest.raises(DataDependentOutputException):
             slots._state.tokens[0].item()
 
 
 def test_what_asked_the_host_before_is_caught_by_the_test_above(monkeypatch):
     """The grouped product on an A100, as it was once decided."""
-    pretend(monkeypatch, (8, 0), (2, 13))
+    pretend(monkeypatch, (8, 0))
     monkeypatch.setattr(experts_module, "path_for", lambda *_: "grouped")
-    with FakeTensorMode():
-        kernel = RowAttention(TORCH_FLASH, silent_flash)
-        slots = Slots(fake_decoder(), 2, 512, 256, attention=kernel, ask_host=False)
+    with fake_model((8, 0)) as model:
+        slots = Slots(Decoder(model), 2, 512, 256, attention=RowAttention(TORCH_FLASH, silent_flash), capture=False)
         with pytest.raises(DataDependentOutputException):
             slots.step(2)
 
 
 def test_no_prefill_in_one_kernel_and_no_encoding_asks_the_host(monkeypatch):
-    pretend(monkeypatch, (9, 0), (2, 13))
-    with FakeTensorMode():
-        torch.set_default_dtype(torch.bfloat16)
-        try:
-            model = small_model()
-        finally:
-            torch.set_default_dtype(torch.float32)
-        slots = Slots(Decoder(model), 4, 512, 256, attention=RowAttention(TORCH_FLASH, silent_flash), ask_host=False)
-        for row in (0, 2):
+    pretend(monkeypatch, (9, 0))
+    with fake_model((9, 0)) as model:
+        kernel = RowAttention(TORCH_FLASH, silent_flash)
+        slots = Slots(Decoder(model), 4, 1024, 256, attention=kernel, capture=False)
+        for row in (0, 2, 3):
             slots.give_room(row, 256)
-        slots.prefill([0, 2], [torch.zeros(30, 64, dtype=torch.bfloat16)] * 2, [Rule(), RULE])
+        prompt = torch.zeros(30, 64, dtype=torch.bfloat16, device="cuda:0")
+        slots.prefill([0, 2, 3], [prompt] * 3, [Rule(), RULE, RULE])
         made = plan(1000, 1400, "gundam", 6)
         overview, tiles = (torch.zeros(shape, dtype=torch.uint8) for shape in [(1024, 1024, 3), (6, 640, 640, 3)])
         sequences = Encoder(model.model).encode([PixelViews(made, overview, tiles)])
@@ -191,7 +195,7 @@ def test_the_path_of_a_gpu_gives_the_tokens_of_the_plain_one(monkeypatch, window
     model = small_model("reference_sliding_attention" if window else "full_attention", window=window or 128)
     plain, kernel = decode(Decoder(model)), RowAttention(TORCH_FLASH, flash)
     assert decode(Decoder(model), kernel, ask_host=False) == plain  # the grouped product, and a fused kernel
-    pretend(monkeypatch, (8, 0), (2, 13))
+    pretend(monkeypatch, (8, 0))
     decoder = Decoder(model)
     assert decoder.expert_path == "batched"
     assert decode(decoder, kernel, ask_host=False) == plain
