@@ -18,7 +18,8 @@ class FakeHub:
         cut: bytes of a large file after which the connection ends; one entry is used up a request.
         corrupt: file names whose content comes with its last byte changed.
         stall: bytes of a large file after which nothing more comes, while it is set; `stalled` then is.
-        status: answered to every request instead, if set.
+        status: answered to every request instead, if set; `status_of_files` to every download.
+        forward: the URL of another hub, to which downloads are forwarded, once within this one first.
         resumes: whether it heeds Range.
         asked: (method, path, Range) of every request.
     """
@@ -28,12 +29,14 @@ class FakeHub:
         self.cut: list[int] = []
         self.stall, self.stalled = 0, threading.Event()
         self.corrupt: set[str] = set()
-        self.status = 0
+        self.status = self.status_of_files = 0
+        self.forward = ""
         self.resumes = True
         self.closed = False
         self.asked: list[tuple[str, str, str]] = []
         self.tokens: set[str] = set()
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), type("Answering", (Handler,), {"hub": self}))
+        self.server.handle_error = lambda *_: None  # a client that hangs up is none of the test's
         self.url = f"http://127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
         self.thread.start()
@@ -83,7 +86,8 @@ class Handler(BaseHTTPRequestHandler):
             return None
         path = unquote(urlsplit(self.path).path)
         self.hub.asked.append((self.command, path, self.headers.get("Range", "")))
-        self.hub.tokens.add(self.headers.get("Authorization", ""))
+        if "/resolve/" in path:
+            self.hub.tokens.add(self.headers.get("Authorization", ""))
         if self.hub.status:
             return self.send(self.hub.status, b"{}")
         if path.startswith(f"/api/models/{self.hub.repository}"):
@@ -91,6 +95,12 @@ class Handler(BaseHTTPRequestHandler):
             if revision in ("", "main", self.hub.commit):
                 return self.send(200, json.dumps(self.hub.describe()).encode())
             return self.send(404, b"{}", {"X-Error-Code": "RevisionNotFound"})
+        if self.hub.status_of_files and "/resolve/" in path:
+            return self.send(self.hub.status_of_files, b"{}")
+        if self.hub.forward and "/resolve/" in path:
+            onwards = path.removeprefix("/again")
+            there = f"/again{path}" if onwards == path else f"{self.hub.forward}{onwards}"
+            return self.send(307, b"", {"Location": there})
         if path.startswith(f"/{self.hub.repository}/resolve/"):
             return self.file(self.hub.folder / path.rpartition("/")[2], body)
         return self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})

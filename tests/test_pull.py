@@ -1,12 +1,13 @@
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import re
+import resource
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -55,8 +56,9 @@ def pull(hub, tmp_path, monkeypatch, capsysbinary):
 @pytest.fixture
 def alone(ocrpress, hub, tmp_path):
     """The same in a process of its own, told by the environment alone."""
-    return lambda **env: ocrpress(
-        "pull", REPOSITORY, env={"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), **env}
+    home = {"HF_HOME": str(tmp_path / "home")}
+    return lambda preexec_fn=None, **env: ocrpress(
+        "pull", REPOSITORY, env={"HF_ENDPOINT": hub.url, **home, **env}, preexec_fn=preexec_fn
     )
 
 
@@ -271,18 +273,15 @@ def test_too_little_room_is_found_before_the_download(pull, hub, monkeypatch):
     assert hub.downloaded(FILE) == []
 
 
-def test_a_disk_that_fills_up_is_one_line_and_keeps_what_came(hub, tmp_path, monkeypatch):
-    from ocrpress.engines.deepseek import fetch
-    from ocrpress.errors import OutputError
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(fetch, "_go_on", full)
-    (tmp_path / "x.part").write_bytes(b"some")
-    with pytest.raises(OutputError, match=r"the disk is full .* it goes on from there"):
-        fetch.fetch(f"{hub.url}/x", tmp_path / "x", 10, "x", no_bar)
-    assert (tmp_path / "x.part").read_bytes() == b"some"
+def test_a_disk_that_fills_up_is_one_line_and_keeps_what_came(alone, pull, hub):
+    # A limit of the size of a file stands in for the end of the disk.
+    done = alone(preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000)))
+    assert (done.code, done.text, len(done.lines)) == (2, "", 1)
+    assert "cannot write into" in done.err
+    assert "make room there and run it again: it goes on from there" in done.err
+    assert [path.stat().st_size for path in parts(pull.cache)] == [1_000_000]
+    assert pull().code == 0
+    assert hub.downloaded(FILE) == ["", "bytes=1000000-"]
 
 
 def test_a_place_that_cannot_be_written_is_one_line(pull, tmp_path):
@@ -290,64 +289,60 @@ def test_a_place_that_cannot_be_written_is_one_line(pull, tmp_path):
     for place in ("file", "file/in"):
         done = pull("--to", tmp_path / place)
         assert (done.code, len(done.lines)) == (2, 1)
-        assert "cannot be made" in done.err
+        assert "cannot write into" in done.err
 
 
-def test_two_at_once_do_not_mix_their_bytes(hub, tmp_path):
-    import fcntl
-
-    from ocrpress.engines.deepseek.fetch import fetch
-    from ocrpress.errors import EngineError
-
-    with (tmp_path / "x.part").open("ab") as held:
-        fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(EngineError, match="by another process"):
-            fetch(f"{hub.url}/x", tmp_path / "x", 10, "x", no_bar)
-
-
-def test_a_download_that_gets_nowhere_gives_up_and_says_how_far_it_came(hub, tmp_path, monkeypatch):
-    from ocrpress.engines.deepseek import fetch
-    from ocrpress.errors import EngineError
-
-    monkeypatch.setattr(fetch, "PAUSE", 0.001)
-    hub.cut = [100_000] + [0] * 20
-    size = (hub.folder / FILE).stat().st_size
-    url = f"{hub.url}/{REPOSITORY}/resolve/main/{FILE}"
-    with pytest.raises(EngineError, match=r"broke off at 0.00 of 0.00 GB .*run it again"):
-        fetch.fetch(url, tmp_path / "x", size, "x", no_bar)
-    assert (tmp_path / "x.part").stat().st_size == 100_000
-    assert hub.downloaded(FILE).count("bytes=100000-") == fetch.TRIES
+def test_two_at_once_do_not_mix_their_bytes(alone, pull, hub):
+    hub.stall = 300_000
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(alone)
+        assert hub.stalled.wait(60)
+        second = pull()
+        hub.stall = 0
+    assert (second.code, len(second.lines)) == (4, 1)
+    assert "is being downloaded by another process: wait for it" in second.err
+    assert (first.result().code, pull().code, parts(pull.cache)) == (0, 0, [])
 
 
-def test_the_token_goes_to_the_hub_and_to_no_other_host(hub, tmp_path):
-    from http.server import BaseHTTPRequestHandler, HTTPServer
-    from threading import Thread
+def test_a_download_that_gets_nowhere_gives_up_and_says_how_far_it_came(pull, hub, monkeypatch):
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.PAUSE", 0.001)
+    hub.cut = [3_000_000] + [0] * 20
+    done = pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert f"the download of {FILE} broke off at 0.00 of 0.00 GB" in done.err
+    assert "run it again: it goes on from there" in done.err
+    assert [path.stat().st_size for path in parts(pull.cache)] == [3_000_000]
+    assert hub.downloaded(FILE) == [""] + ["bytes=3000000-"] * 5
 
-    from ocrpress.engines.deepseek.fetch import fetch
 
-    seen = []
+@pytest.mark.parametrize(
+    ("status", "tries", "said"),
+    [
+        (401, 1, "the hub answers 401 for config.json: run: hf auth login"),
+        (403, 1, "the hub answers 403 for config.json: run: hf auth login"),
+        (404, 1, "the hub answers 404 for config.json: try again later"),
+        (429, 5, "config.json broke off at 0.00 of 0.00 GB (the hub answers 429): run it again"),
+        (503, 5, "config.json broke off at 0.00 of 0.00 GB (the hub answers 503): run it again"),
+    ],
+)
+def test_a_file_that_the_hub_does_not_hand_out_is_one_line(pull, hub, monkeypatch, status, tries, said):
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.PAUSE", 0.001)
+    hub.status_of_files = status
+    done = pull()
+    assert (done.code, done.text, len(done.lines)) == (4, "", 1)
+    assert said in done.err
+    assert len(hub.downloaded("config.json")) == tries
 
-    class Forward(BaseHTTPRequestHandler):
-        def do_GET(self):
-            seen.append(self.headers.get("Authorization"))
-            there = "/again" if self.path == "/first" else f"{hub.url}/{REPOSITORY}/resolve/main/config.json"
-            self.send_response(307)
-            self.send_header("Location", there)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
 
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Forward)
-    Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-    size = (hub.folder / "config.json").stat().st_size
-    fetch(f"http://127.0.0.1:{server.server_port}/first", tmp_path / "x", size, "x", no_bar, token="secret")
-    server.shutdown()
-    server.server_close()
-    assert (tmp_path / "x").read_bytes() == (hub.folder / "config.json").read_bytes()
-    assert seen == ["Bearer secret", "Bearer secret"]
-    assert hub.tokens == {""}
+def test_the_token_goes_to_the_hub_and_to_no_other_host(alone, hub):
+    elsewhere = FakeHub(hub.folder, REPOSITORY)
+    hub.forward = elsewhere.url
+    done = alone(HF_TOKEN="secret")
+    elsewhere.close()
+    assert (done.code, done.err) == (0, "")
+    assert hub.tokens == {"Bearer secret"}
+    assert hub.downloaded(FILE) == ["", ""]
+    assert (elsewhere.tokens, elsewhere.downloaded(FILE)) == ({""}, [""])
 
 
 def test_an_unknown_name_comes_with_the_nearest(ocrpress):
@@ -363,12 +358,6 @@ def test_a_bar_is_drawn_on_a_terminal(monkeypatch, capsys):
         time.sleep(1.1)
         advance(400)
     assert "a file:  70%" in capsys.readouterr().err
-
-
-def no_bar(*_):
-    from contextlib import nullcontext
-
-    return nullcontext(lambda count: None)
 
 
 @pytest.fixture
