@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
@@ -105,41 +104,25 @@ def over_stretches(q: Tensor, keys: Tensor, values: Tensor, stretches: list[tupl
 
 def _find(name: str) -> Kernel:
     """The kernel of a name. Raises ImportError, AttributeError or OSError where it is not to be had."""
-    if name in FLASH3:
-        return _flash3(importlib.import_module(name).flash_attn_varlen_func)
-    if name == TORCH_FLASH:
-        return _flash2(importlib.import_module("torch.nn.attention.varlen").varlen_attn)
-    return _flash2_operator if name == TORCH_FLASH_OP else row_by_row
+    if name == BY_ROW:
+        return row_by_row
+    if name == TORCH_FLASH_OP:
+        operator = torch.ops.aten._flash_attention_forward
+        return lambda q, keys, values, numbers, starts, used, most: operator(
+            q, keys, values, numbers, starts, 1, most, 0.0, False, False, seqused_k=used
+        )[0]
+    module = importlib.import_module("torch.nn.attention.varlen" if name == TORCH_FLASH else name)
+    function = module.varlen_attn if name == TORCH_FLASH else module.flash_attn_varlen_func
 
-
-def _flash3(function: Callable[..., Any]) -> Kernel:
     def attend(
         q: Tensor, keys: Tensor, values: Tensor, numbers: Tensor, starts: Tensor, used: Tensor, most: int
     ) -> Tensor:
-        found = function(q, keys, values, numbers, starts, 1, most, seqused_k=used)
-        output: Tensor = found[0] if isinstance(found, tuple) else found  # versions differ
+        more = {"enable_gqa": True} if name == TORCH_FLASH and q.shape[1] != keys.shape[1] else {}
+        found = function(q, keys, values, numbers, starts, 1, most, seqused_k=used, **more)
+        output: Tensor = found[0] if isinstance(found, tuple) else found  # versions of FlashAttention 3 differ
         return output
 
     return attend
-
-
-def _flash2(function: Callable[..., Any]) -> Kernel:
-    def attend(
-        q: Tensor, keys: Tensor, values: Tensor, numbers: Tensor, starts: Tensor, used: Tensor, most: int
-    ) -> Tensor:
-        more = {"enable_gqa": True} if q.shape[1] != keys.shape[1] else {}
-        output: Tensor = function(q, keys, values, numbers, starts, 1, most, seqused_k=used, **more)
-        return output
-
-    return attend
-
-
-def _flash2_operator(
-    q: Tensor, keys: Tensor, values: Tensor, numbers: Tensor, starts: Tensor, used: Tensor, most: int
-) -> Tensor:
-    operator = torch.ops.aten._flash_attention_forward
-    output: Tensor = operator(q, keys, values, numbers, starts, 1, most, 0.0, False, False, seqused_k=used)[0]
-    return output
 
 
 def _difference(

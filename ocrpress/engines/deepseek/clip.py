@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
 from ocrpress.engines.deepseek.sam import resample
+from ocrpress.engines.deepseek.weights import joined
 
 Step = Callable[[Tensor], Tensor]
 QUICK = 1.702  # of the quick GELU
@@ -90,16 +91,7 @@ class QuickMlp:
 def _layer(layer: Any) -> Layer:
     from transformers.activations import QuickGELUActivation
 
-    weight, bias = fuse(layer.self_attn)
-    mlp = QuickMlp(layer.mlp) if isinstance(layer.mlp.activation_fn, QuickGELUActivation) else layer.mlp
-    return Layer(layer.layer_norm1, weight, bias, layer.self_attn.out_proj, layer.layer_norm2, mlp)
-
-
-def fuse(attention: Any) -> tuple[Tensor, Tensor]:
-    """Weight (3c, c) and bias (3c) of query, key and value together; the module's own become views of them."""
+    attention = layer.self_attn
     parts = (attention.q_proj, attention.k_proj, attention.v_proj)
-    weight = torch.cat([part.weight.data for part in parts])
-    bias = torch.cat([part.bias.data for part in parts])
-    for part, its_weight, its_bias in zip(parts, weight.chunk(3), bias.chunk(3), strict=True):
-        part.weight.data, part.bias.data = its_weight, its_bias
-    return weight, bias
+    mlp = QuickMlp(layer.mlp) if isinstance(layer.mlp.activation_fn, QuickGELUActivation) else layer.mlp
+    return Layer(layer.layer_norm1, joined(parts), joined(parts, "bias"), attention.out_proj, layer.layer_norm2, mlp)

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
 from ocrpress.engines.deepseek.experts import Experts
-
-if TYPE_CHECKING:
-    from torch import nn
+from ocrpress.engines.deepseek.weights import joined
 
 # (layer, q, k, v), each (rows, tokens, heads, head_dim) -> (rows, tokens, heads, head_dim)
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -184,18 +182,10 @@ def _layer(module: Any, eps: float) -> Layer:
     dense = mlp.shared_experts if sparse else mlp
     return Layer(
         input_norm=Norm(module.input_layernorm.weight, eps),
-        qkv=_joined(attention.q_proj, attention.k_proj, attention.v_proj).T,
+        qkv=joined((attention.q_proj, attention.k_proj, attention.v_proj)).T,
         out=attention.o_proj.weight.T,
         mlp_norm=Norm(module.post_attention_layernorm.weight, eps),
-        gate_up=_joined(dense.gate_proj, dense.up_proj).T,
+        gate_up=joined((dense.gate_proj, dense.up_proj)).T,
         down=dense.down_proj.weight.T,
         experts=Experts(mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate) if sparse else None,
     )
-
-
-def _joined(*linears: nn.Linear) -> Tensor:
-    """The weights of linear layers in one tensor, of which the layers' own become views: no memory is taken twice."""
-    joined = torch.cat([linear.weight.data for linear in linears])
-    for linear, part in zip(linears, joined.split([linear.weight.shape[0] for linear in linears]), strict=True):
-        linear.weight.data = part
-    return joined

@@ -198,7 +198,10 @@ def _bring(remote: Remote, to: Path | None, bar: Bar) -> Path:
     targets = {file: store / (file.name if to else file.digest) for file in remote.files}
     try:
         store.mkdir(parents=True, exist_ok=True)
-        needed = sum(file.size for file, target in targets.items() if not target.exists())
+        parts = {
+            file: target.with_name(f"{target.name}.part") for file, target in targets.items() if not target.exists()
+        }
+        needed = sum(file.size - (part.stat().st_size if part.exists() else 0) for file, part in parts.items())
         if needed > (free := shutil.disk_usage(store).free):
             raise OutputError(
                 f"{remote.repository} needs {needed / 1e9:.1f} GB in {store}, where {free / 1e9:.1f} GB are free",

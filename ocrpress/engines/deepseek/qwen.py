@@ -8,14 +8,13 @@ Rotary tables and masks are made once a size. Nothing here waits for the device.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from torch import nn
+from ocrpress.engines.deepseek.weights import joined
 
 
 @dataclass(frozen=True)
@@ -121,15 +120,6 @@ def _layer(layer: Any) -> Layer:
     attention, mlp = layer.self_attn, layer.mlp
     inputs = (attention.q_proj, attention.k_proj, attention.v_proj)
     return Layer(
-        layer.input_layernorm.weight, _joined(inputs, "weight"), _joined(inputs, "bias"), attention.o_proj.weight,
-        layer.post_attention_layernorm.weight, _joined((mlp.gate_proj, mlp.up_proj), "weight"), mlp.down_proj.weight,
+        layer.input_layernorm.weight, joined(inputs, "weight"), joined(inputs, "bias"), attention.o_proj.weight,
+        layer.post_attention_layernorm.weight, joined((mlp.gate_proj, mlp.up_proj), "weight"), mlp.down_proj.weight,
     )  # fmt: skip
-
-
-def _joined(linears: tuple[nn.Module, ...], name: str) -> Tensor:
-    """One parameter of several linear layers in one tensor, of which the layers' own become views."""
-    parts: list[Tensor] = [getattr(linear, name) for linear in linears]
-    joined = torch.cat([part.data for part in parts])
-    for part, view in zip(parts, joined.split([len(part) for part in parts]), strict=True):
-        part.data = view
-    return joined

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -109,3 +109,12 @@ def _places(name: str, value: Tensor, parameters: Mapping[str, Tensor]) -> Itera
 
 def _bytes(header: Header) -> int:
     return math.prod(header.shape) * FLOATS[header.dtype]
+
+
+def joined(linears: Sequence[Any], name: str = "weight") -> Tensor:
+    """One parameter of several linear layers in one tensor, of which the layers' own become views: nothing twice."""
+    parts: list[Tensor] = [getattr(linear, name) for linear in linears]
+    whole = torch.cat([part.data for part in parts])
+    for part, view in zip(parts, whole.split([len(part) for part in parts]), strict=True):
+        part.data = view
+    return whole
