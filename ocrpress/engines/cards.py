@@ -19,7 +19,7 @@ from ocrpress.modes import DEFAULT_MAX_TILES, MODES
 
 DEFAULT_CHECKPOINT = "deepseek-ocr"
 CARD_FILE = "model.toml"
-TASKS = ("markdown", "text", "ocr", "figure", "describe", "locate")
+TASKS = ("markdown", "text", "ocr", "pages", "figure", "describe", "locate")
 WHAT = "{what}"  # in the prompt of `locate`: what to look for
 _MARKUP = re.compile(r"<[^\s>]*>")
 
@@ -32,13 +32,15 @@ class Generation:
         ngram: no run of this many tokens may occur twice within the window; 0 turns the rule off.
         window: how many of the last tokens the rule looks at.
         exempt: token ids that the rule never bans (table cells repeat).
-        max_tokens: the longest answer, in tokens.
+        max_tokens: the longest answer for a page, in tokens.
+        pages_window: the window for the task "pages", whose answers are of several pages; 0 takes `window`.
     """
 
     ngram: int = 0
     window: int = 0
     exempt: tuple[int, ...] = ()
     max_tokens: int = 8192
+    pages_window: int = 0
 
 
 @dataclass(frozen=True)

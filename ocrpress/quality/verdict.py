@@ -12,7 +12,7 @@ from ocrpress.quality.loops import find_loop
 if TYPE_CHECKING:
     from ocrpress.document import Completion, Fault, PageImage
 
-READING_TASKS = frozenset({"markdown", "text", "ocr"})  # the others may rightly answer with a word, or none
+READING_TASKS = frozenset({"markdown", "text", "ocr", "pages"})  # the others may rightly answer with a word, or none
 FEWEST_LETTERS = 40  # that a page's ink must be worth before an empty answer is a fault
 EMPTY_SHARE = 1 / 40  # of those letters, below which an answer is as good as empty
 ENOUGH_LETTERS = 500  # are never empty, whatever is on the page

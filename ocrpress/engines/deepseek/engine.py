@@ -32,7 +32,7 @@ from ocrpress.engines.deepseek.feeder import Feeder, Prepared
 from ocrpress.engines.deepseek.graphs import FIRST
 from ocrpress.engines.deepseek.memory import fit_slots, token_budget
 from ocrpress.engines.deepseek.plan import DecodePlan
-from ocrpress.engines.deepseek.scheduler import Scheduler
+from ocrpress.engines.deepseek.scheduler import TYPICAL_ANSWER, Scheduler
 from ocrpress.engines.deepseek.sequences import Answer, Job
 from ocrpress.engines.deepseek.slots import Slots, settle
 from ocrpress.engines.deepseek.tokenizer import TextCodec
@@ -43,13 +43,14 @@ CHUNK_ON_GPU = 16  # pages encoded together
 CHUNK_ON_CPU = 4
 MOST_QUESTIONS = 256  # whose embeddings are kept
 NAME = "deepseek"
+PAGES, PAGES_MODE, PAGE_MARK = "pages", "base", "<PAGE>"  # Unlimited-OCR's pass over many pages
 
 
 @dataclass(frozen=True)
 class _Page:
-    """A page under way in the decoder; its views, encoded, are let go."""
+    """A page under way in the decoder, or several that are read in one pass; their views, encoded, are let go."""
 
-    prepared: Prepared
+    prepared: list[Prepared]
     job: Job
     encode: Share
 
@@ -145,9 +146,9 @@ class DeepseekEngine:
             while (found := reading.found.get()) is not None:
                 if isinstance(found, BaseException):
                     raise found
-                completion = self._completion(*found) if isinstance(found, tuple) else found
-                feeder.release()
-                yield completion
+                for completion in self._completions(*found) if isinstance(found, tuple) else [found]:
+                    feeder.release()
+                    yield completion
         finally:
             reading.stopped.set()
             feeder.close()
@@ -233,17 +234,38 @@ class DeepseekEngine:
         beside: AbstractContextManager[Any] = torch.cuda.stream(self._stream) if self._stream else nullcontext()
         with beside, self.scheduler.stopwatch.measure("encode") as timing:
             visions = self._encoder.encode([page.views for page in ready if page.views])
-            prompts = [self._prompt(page, vision) for page, vision in zip(ready, visions, strict=True)]
+            passes = self._passes(ready)
+            taken = iter(visions)
+            prompts = [self._prompt(pages, [next(taken) for _ in pages]) for pages in passes]
         for prompt in prompts:
             if self._on_gpu:  # it is read on the decoder's stream: its memory must not be reused before
                 prompt.record_stream(torch.cuda.current_stream(self._decoder.device))
-        share, seen = Share(timing, len(ready)), [replace(page, views=None) for page in ready]
-        return [_Page(page, self._job(page, prompt), share) for page, prompt in zip(seen, prompts, strict=True)]
+        seen = [[replace(page, views=None) for page in pages] for pages in passes]
+        jobs = (self._job(pages, prompt) for pages, prompt in zip(seen, prompts, strict=True))
+        return [_Page(pages, job, Share(timing, len(ready))) for pages, job in zip(seen, jobs, strict=True)]
 
-    def _prompt(self, page: Prepared, vision: Tensor) -> Tensor:
-        """Embeddings of the whole prompt: its opening, mostly the start token alone, vision sequence, text."""
-        start = self._embed("", self._opening)
-        return torch.cat((start, vision.to(start.dtype), self._embed(page.request.task, self._question(page))))
+    def _passes(self, ready: list[Prepared]) -> list[list[Prepared]]:
+        """Each page for itself; with the task "pages", those that follow one another and fit the context together.
+
+        A page that is asked for again is read alone.
+        """
+        passes: list[list[Prepared]] = []
+        for page in ready:
+            last = passes[-1] if passes else []
+            follows = last and page.request.page.number == last[-1].request.page.number + 1
+            wanted = all(each.request.task == PAGES and each.request.attempt == 1 for each in [page, *last])
+            tokens = sum(each.plan.sequence_tokens + TYPICAL_ANSWER for each in [page, *last] if each.plan)
+            if follows and wanted and tokens < self.scheduler.limit:
+                last.append(page)
+            else:
+                passes.append([page])
+        return passes
+
+    def _prompt(self, pages: list[Prepared], visions: list[Tensor]) -> Tensor:
+        """Embeddings of the whole prompt: its opening, mostly the start token alone, vision sequences, text."""
+        start, question = self._embed("", self._opening), self._question(pages[0])
+        return torch.cat((start, *(vision.to(start.dtype) for vision in visions),
+                          self._embed(pages[0].request.task, question)))  # fmt: skip
 
     def _embed(self, name: str, tokens: list[int]) -> Tensor:
         """Embeddings of what is asked again and again, looked up once: a copy from the host waits for the device."""
@@ -258,11 +280,13 @@ class DeepseekEngine:
         """Token ids of what stands behind the image."""
         return self._tokenizer.encode(self._card.prompt(page.request.task) + self._card.after_prompt)
 
-    def _job(self, page: Prepared, prompt: Tensor) -> Job:
-        decoding, generation = page.request.decoding, self._card.generation
-        rule = settle(decoding, generation.ngram, generation.window)
-        most = min(decoding.max_tokens or generation.max_tokens, self.scheduler.limit - len(prompt))
-        return Job(page.request.key, prompt, rule, most, decoding.ignore_end)
+    def _job(self, pages: list[Prepared], prompt: Tensor) -> Job:
+        request, generation = pages[0].request, self._card.generation
+        window = (request.task == PAGES and generation.pages_window) or generation.window
+        rule = settle(request.decoding, generation.ngram, window)
+        wanted = (request.decoding.max_tokens or generation.max_tokens) * len(pages)
+        most = min(wanted, self.scheduler.limit - len(prompt))
+        return Job(request.key, prompt, rule, most, request.decoding.ignore_end)
 
     def _objection(self, page: Prepared) -> str:
         """Why the page cannot be asked for: an unknown task, or too long for the context; empty if it can."""
@@ -272,21 +296,34 @@ class DeepseekEngine:
             question = self._question(page)
         except OcrpressError as error:
             return str(error)
+        if page.request.task == PAGES and page.plan.mode != PAGES_MODE:
+            return f"the task {PAGES} reads in mode {PAGES_MODE}, not in {page.plan.mode}: take --mode {PAGES_MODE}"
         tokens = len(self._opening) + page.plan.sequence_tokens + len(question)
         most = self.scheduler.limit
         if tokens < most:
             return ""
         return f"the page takes {tokens:,} tokens in mode {page.plan.mode}, the model's context holds {most:,}"
 
-    def _completion(self, page: _Page, answer: Answer) -> Completion:
-        seconds = {
-            "views": page.prepared.seconds, "encode": page.encode.seconds, "prefill": answer.prefill_seconds,
-            "decode": answer.decode_seconds,
-        }  # fmt: skip
-        return Completion(
-            answer.key, self._tokenizer.decode(answer.tokens), "markup", stop=answer.stop, error=answer.error,
-            plan=page.prepared.plan, output_tokens=len(answer.tokens), seconds=seconds,
-        )  # fmt: skip
+    def _completions(self, page: _Page, answer: Answer) -> list[Completion]:
+        """What was read, page by page. A page whose part cannot be told is an error, and may be asked for alone."""
+        pages, text = page.prepared, self._tokenizer.decode(answer.tokens)
+        parts = text.removeprefix(PAGE_MARK).split(PAGE_MARK) if pages[0].request.task == PAGES else [text]
+        lost = ""
+        if len(parts) > len(pages) or (len(parts) < len(pages) and answer.stop == "end"):
+            lost = f"the answer has {len(parts)} pages for {len(pages)}"
+        found = []
+        for index, each in enumerate(pages):
+            part, last = "".join(parts[index : index + 1]), index >= len(parts) - 1
+            error = answer.error or lost or ("" if index < len(parts) else "the answer ends before this page")
+            found.append(Completion(
+                each.request.key, "" if error else part, "markup",
+                stop="error" if error else answer.stop if last else "end", error=error, plan=each.plan,
+                output_tokens=len(answer.tokens) // len(pages),
+                seconds={"views": each.seconds, "encode": page.encode.seconds,
+                         "prefill": answer.prefill_seconds / len(pages),
+                         "decode": answer.decode_seconds / len(pages)},
+            ))  # fmt: skip
+        return found
 
 
 def _refusal(page: Prepared, error: str) -> Completion:
