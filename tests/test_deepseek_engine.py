@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import itertools
 import random
 import threading
@@ -17,10 +16,9 @@ from PIL import Image
 torch = pytest.importorskip("torch")
 
 from checkpoints import small_model, write_tokenizer  # noqa: E402
-from pdfmaker import make_text_pdf  # noqa: E402
 from test_flow import Book, Line  # noqa: E402
 
-from ocrpress.document import Completion, Decoding, PageImage, Request  # noqa: E402
+from ocrpress.document import Decoding, PageImage, Request  # noqa: E402
 from ocrpress.engines.base import EngineOptions  # noqa: E402
 from ocrpress.engines.cards import load_card  # noqa: E402
 from ocrpress.engines.deepseek import engine as engine_module  # noqa: E402
@@ -28,12 +26,12 @@ from ocrpress.engines.deepseek import open_deepseek  # noqa: E402
 from ocrpress.engines.deepseek.clock import Timing  # noqa: E402
 from ocrpress.engines.deepseek.device import choose_dtype, find_device  # noqa: E402
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
-from ocrpress.engines.deepseek.feeder import Feeder, _prepare  # noqa: E402
+from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
 from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
 from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
 from ocrpress.errors import EngineError, OcrpressError, UsageError  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
-from ocrpress.pipeline import Options, stream  # noqa: E402
+from ocrpress.pipeline import Options  # noqa: E402
 from ocrpress.views import make_views  # noqa: E402
 
 SIZES = {"tiny": (300, 400), "small": (400, 300), "base": (500, 700), "gundam": (700, 500), "large": (600, 800)}
@@ -331,77 +329,84 @@ def test_pages_are_answered_and_asked_for_again_though_no_other_ever_comes(model
 
 
 class Marked(NoiseTokenizer):
-    """Says the pages that it is told, whatever the tokens are."""
+    """Says what it is told of a pass over several pages, and of a single page that it is one."""
 
-    def __init__(self, *said: str) -> None:
+    def __init__(self, said: str) -> None:
         super().__init__(300)
-        self.said = list(said)
+        self.said, self.many = said, 12
 
     def decode(self, ids) -> str:
-        return self.said.pop(0) if len(self.said) > 1 else self.said[0]
+        return self.said if len(ids) >= self.many else "<PAGE>alone"
 
 
-def pages_engine(tokenizer) -> DeepseekEngine:
-    model = small_model("reference_sliding_attention", window=128)
-    return DeepseekEngine(model, tokenizer, load_card("unlimited-ocr"), slots=4)
+def pages_engine(monkeypatch, said: str) -> DeepseekEngine:
+    """Encodes only when three pages are at hand, as a GPU does with sixteen."""
+    engine = DeepseekEngine(
+        small_model("reference_sliding_attention", window=128), Marked(said), load_card("unlimited-ocr"), slots=4
+    )
+    take = Feeder.take
+
+    def patient(feeder, most, wait):
+        taken = list(take(feeder, most, wait))
+        while wait and 0 < len(taken) < 3 and not feeder.exhausted:
+            taken += take(feeder, 3 - len(taken), True)
+        return iter(taken)
+
+    monkeypatch.setattr(Feeder, "take", patient)
+    return engine
 
 
-def ask_pages(count: int, first: int = 1, attempt: int = 1, mode: str = "base", tokens: int = 9) -> list[Request]:
+def ask_pages(*numbers: int, attempt: int = 1, mode: str = "base") -> list[Request]:
     image = Image.new("RGB", (80, 100), "white")
     return [
         Request(100 + number, PageImage(number, image, 80, 100), mode, "pages", attempt=attempt,
-                decoding=Decoding(max_tokens=tokens, ignore_end=True))
-        for number in range(first, first + count)
+                decoding=Decoding(max_tokens=9))
+        for number in numbers
     ]  # fmt: skip
 
 
-def read_together(engine: DeepseekEngine, requests: list[Request]) -> dict[int, Completion]:
-    """Read pages that are at hand together, as on a GPU, which encodes them in full chunks."""
-    prepared = [_prepare(request, pin=False) for request in requests]
-    with torch.inference_mode():
-        encoded, refused = engine._encode(prepared)
-    found = {completion.key: completion for completion in refused}
-    engine.scheduler.admit([page.job for page in encoded])
-    under_way = {page.job.key: page for page in encoded}
-    while under_way:
-        for answer in engine.scheduler.advance():
-            found |= {each.key: each for each in engine._completions(under_way.pop(answer.key), answer)}
-    engine.passes = [len(page.prepared) for page in encoded]
-    return found
+def end_after(monkeypatch, engine: DeepseekEngine, tokens: int) -> None:
+    """The model's answers end by themselves, after so many tokens a page."""
+    job = engine._job
+
+    def ended(pages, prompt):
+        return replace(job(pages, prompt), max_tokens=tokens * len(pages))
+
+    finish = engine.scheduler._read
+
+    def read(row, running, count, found):
+        answer = finish(row, running, count, found)
+        return replace(answer, stop="end") if answer else None
+
+    monkeypatch.setattr(engine, "_job", ended)
+    monkeypatch.setattr(engine.scheduler, "_read", read)
 
 
-def test_pages_that_follow_one_another_are_read_in_one_pass_and_told_apart():
-    engine = pages_engine(Marked("<PAGE>eight", "<PAGE>one<PAGE>two<PAGE>"))
-    found = read_together(engine, [*ask_pages(3), *ask_pages(1, first=8)])
-    assert engine.passes == [3, 1]
-    assert [found[key].text for key in (101, 102, 103, 108)] == ["one", "two", "", "eight"]
-    assert [found[key].stop for key in (101, 102, 103, 108)] == ["end", "end", "length", "length"]
-    assert engine.scheduler.tally.tokens == 3 * 9 + 9
+def test_pages_that_follow_one_another_are_read_in_one_pass_and_told_apart(monkeypatch):
+    engine = pages_engine(monkeypatch, "<PAGE>one<PAGE>two<PAGE>")
+    end_after(monkeypatch, engine, 6)
+    found = {answer.key: answer for answer in engine.read(ask_pages(1, 2, 3, 8))}
+    assert {key: answer.text for key, answer in found.items()} == {101: "one", 102: "two", 103: "", 108: "alone"}
+    assert {answer.stop for answer in found.values()} == {"end"}
+    assert engine.scheduler.tally.tokens == 4 * 6
+    assert engine.scheduler.tally.prefilled == 2
 
 
-@pytest.mark.parametrize(
-    ("said", "texts"),
-    [("<PAGE>one<PAGE>two", ["one", "two", ""]), ("<PAGE>1<PAGE>2<PAGE>3<PAGE>4", ["", "", ""])],
-)
-def test_pages_of_a_pass_that_cannot_be_told_are_errors(said, texts):
-    found = read_together(pages_engine(Marked(said)), ask_pages(3))
-    assert [found[key].text for key in (101, 102, 103)] == texts
-    assert found[103].stop == "error"
-    assert "page" in found[103].error
+@pytest.mark.parametrize("said", ["<PAGE>1<PAGE>2", "<PAGE>1<PAGE>2<PAGE>3<PAGE>4", "no mark at all"])
+def test_a_pass_that_cannot_be_told_apart_is_read_again_page_by_page(monkeypatch, said):
+    engine = pages_engine(monkeypatch, said)
+    end_after(monkeypatch, engine, 6)
+    found = list(engine.read(ask_pages(1, 2, 3)))
+    assert sorted((answer.key, answer.text) for answer in found) == [(101, "alone"), (102, "alone"), (103, "alone")]
 
 
-def test_a_page_that_is_asked_for_again_is_read_alone_and_other_modes_are_refused():
-    engine = pages_engine(Marked("x"))
-    read_together(engine, ask_pages(3, attempt=2))
-    assert engine.passes == [1, 1, 1]
-    assert "take --mode base" in read_together(engine, ask_pages(1, mode="gundam"))[101].error
+def test_a_pass_that_is_cut_off_is_read_again_page_by_page(monkeypatch):
+    found = list(pages_engine(monkeypatch, "<PAGE>1<PAGE>2<PAGE>3").read(ask_pages(1, 2, 3)))
+    assert sorted((answer.key, answer.text) for answer in found) == [(101, "alone"), (102, "alone"), (103, "alone")]
 
 
-def test_a_document_read_in_passes_loses_no_page_when_the_marks_are_wrong():
-    engine = pages_engine(Marked("<PAGE>a page<PAGE>of words<PAGE>and marks<PAGE>too many", "a page of words alone"))
-    options = {"mode": "base", "task": "pages", "max_tokens": 3, "retries": 2, "fallback": "none"}
-    results = list(stream(io.BytesIO(make_text_pdf(3)), engine=engine, **options))
-    assert [result.number for result in results] == [1, 2, 3]
-    faults = [attempt.fault for result in results for attempt in result.attempts]
-    assert "error" in faults
-    assert all(len(result.attempts) == 3 for result in results if result.attempts[0].fault == "error")
+def test_pages_asked_for_again_are_read_alone_and_other_modes_are_refused(monkeypatch):
+    engine = pages_engine(monkeypatch, "<PAGE>1<PAGE>2<PAGE>3")
+    found = list(engine.read(ask_pages(1, 2, 3, attempt=2)))
+    assert [answer.text for answer in found] == ["alone"] * 3
+    assert "take --mode base" in next(engine.read(ask_pages(1, mode="gundam"))).error

@@ -48,7 +48,7 @@ PAGES, PAGES_MODE, PAGE_MARK = "pages", "base", "<PAGE>"  # Unlimited-OCR's pass
 
 @dataclass(frozen=True)
 class _Page:
-    """A page under way in the decoder, or several that are read in one pass; their views, encoded, are let go."""
+    """A page under way in the decoder, its views, encoded, let go; or several pages in one pass, which keep theirs."""
 
     prepared: list[Prepared]
     job: Job
@@ -171,15 +171,17 @@ class DeepseekEngine:
         feeder, found = reading.feeder, reading.found
         waiting: deque[_Page] = deque()
         running: dict[int, _Page] = {}
+        again: list[Prepared] = []  # of passes over several pages that cannot be told apart
         broken: Exception | None = None
         while not reading.stopped.is_set():
             admitted = self._admissible(waiting)
             running |= {page.job.key: page for page in admitted}
             self.scheduler.admit([page.job for page in admitted])
             self.scheduler.launch()  # before encoding: the device has this to do while more is handed to it
-            if self._wanted(len(waiting)) and not feeder.exhausted:
+            if self._wanted(len(waiting)) and (again or not feeder.exhausted):
                 try:
-                    taken = list(feeder.take(self._wanted(len(waiting)), wait=not (self.scheduler.active or waiting)))
+                    idle = not (self.scheduler.active or waiting)
+                    taken, again = again or list(feeder.take(self._wanted(len(waiting)), wait=idle)), []
                 except Exception as error:  # of the source: what is under way is finished first
                     broken, taken = error, []
                 encoded, refused = self._encode(taken)
@@ -187,9 +189,13 @@ class DeepseekEngine:
                 for completion in refused:
                     found.put(completion)
             for answer in self.scheduler.collect():
-                found.put((running.pop(answer.key), answer))
+                page = running.pop(answer.key)
+                if len(page.prepared) > 1 and (answer.stop != "end" or len(self._parts(answer)) != len(page.prepared)):
+                    again += [replace(each, request=replace(each.request, attempt=2)) for each in page.prepared]
+                else:
+                    found.put((page, answer))
             waiting.extendleft(running.pop(job.key) for job in reversed(self.scheduler.take_returned()))
-            if feeder.exhausted and not waiting and not running:
+            if feeder.exhausted and not (waiting or running or again):
                 break
         if broken:
             raise broken
@@ -240,14 +246,14 @@ class DeepseekEngine:
         for prompt in prompts:
             if self._on_gpu:  # it is read on the decoder's stream: its memory must not be reused before
                 prompt.record_stream(torch.cuda.current_stream(self._decoder.device))
-        seen = [[replace(page, views=None) for page in pages] for pages in passes]
+        seen = [pages if len(pages) > 1 else [replace(pages[0], views=None)] for pages in passes]
         jobs = (self._job(pages, prompt) for pages, prompt in zip(seen, prompts, strict=True))
         return [_Page(pages, job, Share(timing, len(ready))) for pages, job in zip(seen, jobs, strict=True)]
 
     def _passes(self, ready: list[Prepared]) -> list[list[Prepared]]:
         """Each page for itself; with the task "pages", those that follow one another and fit the context together.
 
-        A page that is asked for again is read alone.
+        A page that is asked for again is read alone: by whoever wants it, or since its pass could not be told apart.
         """
         passes: list[list[Prepared]] = []
         for page in ready:
@@ -304,26 +310,23 @@ class DeepseekEngine:
             return ""
         return f"the page takes {tokens:,} tokens in mode {page.plan.mode}, the model's context holds {most:,}"
 
+    def _parts(self, answer: Answer) -> list[str]:
+        """What an answer says of each page of its pass."""
+        return self._tokenizer.decode(answer.tokens).removeprefix(PAGE_MARK).split(PAGE_MARK)
+
     def _completions(self, page: _Page, answer: Answer) -> list[Completion]:
-        """What was read, page by page. A page whose part cannot be told is an error, and may be asked for alone."""
-        pages, text = page.prepared, self._tokenizer.decode(answer.tokens)
-        parts = text.removeprefix(PAGE_MARK).split(PAGE_MARK) if pages[0].request.task == PAGES else [text]
-        lost = ""
-        if len(parts) > len(pages) or (len(parts) < len(pages) and answer.stop == "end"):
-            lost = f"the answer has {len(parts)} pages for {len(pages)}"
-        found = []
-        for index, each in enumerate(pages):
-            part, last = "".join(parts[index : index + 1]), index >= len(parts) - 1
-            error = answer.error or lost or ("" if index < len(parts) else "the answer ends before this page")
-            found.append(Completion(
-                each.request.key, "" if error else part, "markup",
-                stop="error" if error else answer.stop if last else "end", error=error, plan=each.plan,
-                output_tokens=len(answer.tokens) // len(pages),
+        """What was read, page by page; the time of a pass is shared."""
+        count = len(page.prepared)
+        parts = self._parts(answer) if count > 1 else [self._tokenizer.decode(answer.tokens).removeprefix(PAGE_MARK)]
+        return [
+            Completion(
+                each.request.key, part, "markup", stop=answer.stop, error=answer.error, plan=each.plan,
+                output_tokens=len(answer.tokens) // count,
                 seconds={"views": each.seconds, "encode": page.encode.seconds,
-                         "prefill": answer.prefill_seconds / len(pages),
-                         "decode": answer.decode_seconds / len(pages)},
-            ))  # fmt: skip
-        return found
+                         "prefill": answer.prefill_seconds / count, "decode": answer.decode_seconds / count},
+            )
+            for each, part in zip(page.prepared, parts, strict=True)
+        ]  # fmt: skip
 
 
 def _refusal(page: Prepared, error: str) -> Completion:
