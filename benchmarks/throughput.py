@@ -234,7 +234,15 @@ def predicted(args: argparse.Namespace) -> dict[str, Any]:
     from ocrpress.engines.deepseek.checkpoint import model_class
 
     model_class()  # refuses, in words, what the imports below would fail on
-    from ocrpress.measure.predictions import DEVICES, TOGETHER, count_encode, count_prefill, count_step, predict
+    from ocrpress.measure.predictions import (
+        DEVICES,
+        TOGETHER,
+        count_encode,
+        count_prefill,
+        count_step,
+        predict,
+        scheduling_seconds,
+    )
 
     image, kinds = drawn_pages(1)[0].image, sorted({device.capability for device in DEVICES})
     plans = [plan(image.width, image.height, mode, MAX_TILES) for mode in COUNTED_MODES]
@@ -258,8 +266,11 @@ def predicted(args: argparse.Namespace) -> dict[str, Any]:
         names = [guess.device, guess.mode, str(guess.rows)]
         lines.append([*names, *map(_two, (guess.pages_per_second, 100 * guess.share, *milliseconds))])
     print(table([heads, *lines]))
+    host = {rows: round(1000 * scheduling_seconds(rows, 283, args.tokens), 4) for rows in COUNTED_ROWS}
+    print("scheduling, ms of this processor a step: " + ", ".join(f"{ms:.3f} at {n} rows" for n, ms in host.items()))
     result = {
-        "benchmark": "throughput", "counted": counted, "predictions": [asdict(guess) for guess in found],
+        "benchmark": "throughput", "scheduling_ms_a_step": host, "counted": counted,
+        "predictions": [asdict(guess) for guess in found],
         "devices": [asdict(each) for each in DEVICES], "tokens": args.tokens, **describe_machine(),
     }  # fmt: skip
     if args.out:

@@ -3,15 +3,17 @@
     Encoder, Slots on a fake GPU ──▶ Counts ──▶ Prediction, beside the roofline
 
 What the operations are is counted; how fast a device does them is taken from data sheets and published measurements.
-Nothing is known here of what the host does between two steps.
+What the scheduler's own Python takes is measured; the rest of the host (views, text, judging) works in other threads.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, cast
 from unittest.mock import patch
 
 import torch
@@ -19,10 +21,12 @@ import torch
 from ocrpress.engines.deepseek import experts
 from ocrpress.engines.deepseek.architecture import PUBLISHED
 from ocrpress.engines.deepseek.attention import RowAttention
-from ocrpress.engines.deepseek.cache import rounded
+from ocrpress.engines.deepseek.cache import Stretches, rounded
 from ocrpress.engines.deepseek.checkpoint import model_class
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
+from ocrpress.engines.deepseek.scheduler import STRIDE_ON_GPU, Scheduler
+from ocrpress.engines.deepseek.sequences import Job
 from ocrpress.engines.deepseek.slots import Rule, Slots
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews
 from ocrpress.measure.counts import Counting, Counts, Device, attention_flops, count, fake_cuda, size
@@ -136,6 +140,52 @@ def count_step(rows: int, prompt: int, tokens: int, capability: tuple[int, int] 
         return count(lambda: slots.step(rows), counting)
 
     return _on_fake_gpu(run, capability)
+
+
+class _IdleSlots:
+    """What a scheduler asks of Slots, with no model behind it: room is given and taken, tokens come from nowhere."""
+
+    def __init__(self, rows: int, tokens: int, limit: int) -> None:
+        self.count, self.tokens, self.limit, self.stretches = rows, tokens, limit, Stretches(tokens)
+        self.decoder = SimpleNamespace(device=torch.device("cpu"), sizes=SimpleNamespace(window=0))
+        self._tokens = torch.arange(2, 2 + rows)[:, None]
+
+    def give_room(self, row: int, size: int) -> bool:
+        return self.stretches.take(row, size)
+
+    def close_gaps(self) -> None:
+        self.stretches.close_gaps()
+
+    def release(self, row: int) -> None:
+        self.stretches.release(row)
+
+    def move(self, source: int, target: int) -> None:
+        self.stretches.rename(source, target)
+
+    def prefill(self, *_: Any) -> None: ...
+
+    def step(self, rows: int) -> None: ...
+
+    def newest(self, rows: int, count: int) -> torch.Tensor:
+        return self._tokens[:rows].expand(-1, count)
+
+
+def scheduling_seconds(rows: int, prompt: int, tokens: int) -> float:
+    """Processor seconds that the scheduler's own Python takes for a step, on this machine: rows full, as on a GPU.
+
+    Three answers of so many tokens for every row, admitted as rows come free; models, views and text cost nothing here.
+    """
+    scheduler = Scheduler(cast("Slots", _IdleSlots(rows, rows * 2 * rounded(prompt + tokens), 8192)), end=1)
+    scheduler._stride, scheduler._late = STRIDE_ON_GPU, 1
+    jobs = [Job(key, torch.empty(prompt, 1), Rule(), tokens - key % (tokens // 2), True) for key in range(3 * rows)]
+    began, done = time.process_time(), 0
+    while done < 3 * rows:
+        admitted = jobs[: min(scheduler.free, TOGETHER)]
+        del jobs[: len(admitted)]
+        scheduler.admit(admitted)
+        done += len(scheduler.advance())
+        jobs = scheduler.take_returned() + jobs
+    return (time.process_time() - began) / scheduler.tally.steps
 
 
 def _on_fake_gpu(run: Callable[[Any, torch.device], Counts], capability: tuple[int, int] = (9, 0)) -> Counts:

@@ -210,7 +210,8 @@ class DeepseekEngine:
     def _admissible(self, waiting: deque[_Page]) -> list[_Page]:
         """Take from the queue what fits into free slots and is encoded; if nothing is running, wait for the encoder."""
         admitted: list[_Page] = []
-        while waiting and len(admitted) < self.scheduler.free:
+        free = self.scheduler.free
+        while waiting and len(admitted) < free:
             if self._stream and not waiting[0].encode.timing.over:
                 if admitted or self.scheduler.active:
                     break

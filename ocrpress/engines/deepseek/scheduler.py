@@ -58,10 +58,12 @@ class Scheduler:
 
     @property
     def free(self) -> int:
-        """How many jobs can be admitted now, if they are of the usual length; 1 or more if nothing is under way."""
-        rows, unpromised = self._slots.count - len(self._running), self._slots.tokens - self._promised()
-        usual = self._promised() / len(self._running) if self._running else 1.0
-        return min(rows, max(int(unpromised / usual), int(not self._running)))
+        """How many jobs can be admitted now, if they are as long as those under way."""
+        if not self._running:
+            return self._slots.count
+        promised = self._promised()
+        unpromised = (self._slots.tokens - promised) * len(self._running) // promised
+        return max(0, min(self._slots.count - len(self._running), unpromised))
 
     @property
     def active(self) -> int:
