@@ -221,7 +221,7 @@ def test_doctor_says_what_would_change_it(machine, capsysbinary):
     text = notes()
     assert "devices: cuda:0 (NVIDIA Example 0, capability 9.0, driver 580.65.06), cuda:1" in text
     assert "run: pip install 'ocrpress[h100]'" in text
-    assert "by our estimate" in text
+    assert "FlashAttention 3" in text
     assert "cannot be used" not in text
 
 
