@@ -267,6 +267,8 @@ def choose_here(monkeypatch, capability, modules, version="2.13.0+cu130") -> Row
     def import_module(name):
         if name not in modules:
             raise ImportError(name)
+        if modules[name] is None:
+            raise RuntimeError("two libraries register the same operator")
         return SimpleNamespace(**modules[name])
 
     cpu = torch.device("cpu")
@@ -307,6 +309,7 @@ BROKEN3 = {"fa3_fwd_interface": {"flash_attn_varlen_func": broken}}
         ((9, 0), TORCH, TORCH_FLASH, ""),
         ((9, 0), TORCH | WRONG, TORCH_FLASH, "fa3_fwd_interface: wrong by"),
         ((9, 0), TORCH | BROKEN3, TORCH_FLASH, "fa3_fwd_interface: no kernel image is available"),
+        ((9, 0), TORCH | {"fa3_fwd_interface": None}, TORCH_FLASH, "fa3_fwd_interface: two libraries"),
         ((8, 0), TORCH | OWN, TORCH_FLASH, ""),
         ((12, 0), TORCH | OWN, TORCH_FLASH, ""),
         ((8, 0), {}, BY_ROW, "(operator): "),  # this machine has no such kernel
@@ -428,4 +431,4 @@ def test_the_loop_over_experts_equals_the_grouped_product():
     x, weights = torch.randn(11, 8), torch.randn(4, 8, 12)
     ends = torch.tensor([3, 3, 10, 11], dtype=torch.int32)
     grouped = torch.nn.functional.grouped_mm(x, weights, offs=ends)
-    assert torch.allclose(looped_product(x, weights, ends), grouped, atol=1e-5)
+    assert torch.allclose(looped_product(x, weights, ends.tolist()), grouped, atol=1e-5)

@@ -263,6 +263,19 @@ def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small):
     engine.close()
 
 
+def test_an_error_that_breaks_the_device_reaches_the_caller(small, monkeypatch):
+    """After it, every call of CUDA fails, those that empty the slots too."""
+    engine = small_engine(small)
+
+    def broken(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr(engine.scheduler, "launch", broken)
+    monkeypatch.setattr(engine.scheduler, "clear", broken)
+    with pytest.raises(RuntimeError, match="illegal memory access"):
+        list(engine.read([ask(0)]))
+
+
 def test_no_memory_to_encode_many_pages_encodes_fewer(small, monkeypatch):
     engine = small_engine(small, slots=4)
     whole, sizes = engine._encoder.encode, []

@@ -103,7 +103,7 @@ def count_prefill(prompt: int, capability: tuple[int, int] = (9, 0), prompts: in
     """Prefilling so many prompts of one length together."""
     counting = Counting()
 
-    def product(x: torch.Tensor, weights: torch.Tensor, offs: torch.Tensor) -> torch.Tensor:
+    def product(x: torch.Tensor, weights: torch.Tensor, offs: list[int]) -> torch.Tensor:
         """`looped_product`, every expert with its share of the rows: where they fall is not known here."""
         count_of, inputs, outputs = weights.shape
         out = x.new_empty(len(x), outputs)
@@ -117,7 +117,7 @@ def count_prefill(prompt: int, capability: tuple[int, int] = (9, 0), prompts: in
         for row in range(prompts):
             slots.give_room(row, rounded(prompt + 1))
         states = torch.empty(prompts, prompt, PUBLISHED.decoder.width, dtype=torch.bfloat16, device=device)
-        with patch.object(experts, "looped_product", product):
+        with patch.multiple(experts, looped_product=product, ask_host=lambda _: []):
             return count(lambda: slots.prefill(range(prompts), list(states), [Rule()] * prompts), counting)
 
     return _on_fake_gpu(run, capability)

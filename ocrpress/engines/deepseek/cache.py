@@ -107,6 +107,10 @@ class KVCache:
         overlaps = abs(source - target) < size
         self._pool[:, :, target : target + size] = found.clone() if overlaps else found
 
+    def wipe(self, start: int, size: int) -> None:
+        """Fill so many tokens with zeros."""
+        self._pool[:, :, start : start + size].zero_()
+
     def prefill(self, starts: Sequence[int], lengths: Sequence[int]) -> Attend:
         """Attention of whole prompts of these lengths, padded at their end to the longest, into these stretches."""
         longest, device = max(lengths), self._pool.device

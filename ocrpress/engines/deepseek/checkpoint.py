@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ocrpress.engines.cards import CARD_FILE, DEFAULT_CHECKPOINT, Card, cards, load_card, read_card
 from ocrpress.engines.deepseek.architecture import Architecture, QwenConfig
 from ocrpress.engines.deepseek.config import CONFIG_FILE, read_architecture, transformers_config
-from ocrpress.engines.deepseek.hub import find_snapshot, find_weights, is_hub_id, require
+from ocrpress.engines.deepseek.hub import UPDATE, find_snapshot, find_weights, is_hub_id, require
 from ocrpress.engines.deepseek.tensors import Tensor, check_tensors, read_headers, weight_files
 from ocrpress.errors import EngineError, OcrpressError
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from transformers.models.unlimited_ocr.configuration_unlimited_ocr import UnlimitedOcrConfig
 
 REFERENCE_CHECKPOINT, QWEN_CHECKPOINT = "unlimited-ocr", "deepseek-ocr-2"
-UPDATE = "run: pip install --upgrade 'ocrpress[deepseek]'"
 
 
 @dataclass(frozen=True)
@@ -166,11 +165,12 @@ def empty_model(
 @contextmanager
 def room_on(device: torch.device, what: str) -> Iterator[None]:
     """Turn a lack of memory into an EngineError that says so."""
+    from ocrpress.engines.deepseek.memory import is_out_of_memory
+
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        # On the CPU it is a RuntimeError like any other.
-        if type(error).__name__ in ("OutOfMemoryError", "MemoryError") or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise EngineError(
                 f"{device} has no room for {what}", "free its memory, or take another --device"
             ) from error

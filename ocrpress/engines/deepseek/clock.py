@@ -33,14 +33,16 @@ class Timing:
     @property
     def over(self) -> bool:
         """Whether asking for the seconds makes nobody wait."""
-        return self._events is None or self._events[1].query()
+        events = self._events
+        return events is None or events[1].query()
 
     @property
     def seconds(self) -> float:
         """Waits for the work to be done."""
-        if self._events:
-            self._events[1].synchronize()
-            self._seconds, self._events = self._events[0].elapsed_time(self._events[1]) / 1000, None
+        if events := self._events:  # another thread may ask, too
+            events[1].synchronize()
+            self._seconds = events[0].elapsed_time(events[1]) / 1000
+            self._events = None
         return self._seconds
 
 

@@ -30,7 +30,7 @@ from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.device import describe_device, kernel_advice, use_device
 from ocrpress.engines.deepseek.feeder import Feeder, Prepared
 from ocrpress.engines.deepseek.graphs import FIRST
-from ocrpress.engines.deepseek.memory import fit_slots, token_budget
+from ocrpress.engines.deepseek.memory import fit_slots, is_out_of_memory, token_budget
 from ocrpress.engines.deepseek.plan import DecodePlan
 from ocrpress.engines.deepseek.scheduler import TYPICAL_ANSWER, Scheduler
 from ocrpress.engines.deepseek.sequences import Answer, Job
@@ -83,7 +83,7 @@ class DeepseekEngine:
         self._card, self._tokenizer = card, tokenizer
         model.requires_grad_(False)
         self._encoder, decoder = Encoder(model.model), Decoder(model)
-        self._decoder = decoder
+        self._decoder, self._device = decoder, decoder.device
         self._on_gpu = decoder.device.type == "cuda"
         self._stream = torch.cuda.Stream(decoder.device) if self._on_gpu else None
         self._decoding = torch.cuda.Stream(decoder.device, priority=FIRST) if self._on_gpu else None
@@ -108,6 +108,8 @@ class DeepseekEngine:
 
     def close(self) -> None:
         """Give back memory. Safe to call twice."""
+        if self._on_gpu:
+            torch.cuda.synchronize(self._device)
         self.__dict__.pop("_encoder", None)
         self.__dict__.pop("_decoder", None)
         self.__dict__.pop("scheduler", None)
@@ -156,16 +158,18 @@ class DeepseekEngine:
 
     def _run(self, reading: _Reading) -> None:
         """The thread that encodes and decodes; what goes wrong is raised where the answers are taken."""
-        use_device(self._decoder.device)
-        first: AbstractContextManager[Any] = torch.cuda.stream(self._decoding) if self._decoding else nullcontext()
         error: BaseException | None = None
-        with first:
-            try:
-                self._read(reading)
-            except BaseException as raised:
-                error = raised
-            self.scheduler.clear()
-        reading.found.put(error)
+        try:
+            use_device(self._decoder.device)
+            with torch.cuda.stream(self._decoding) if self._decoding else nullcontext():
+                try:
+                    self._read(reading)
+                finally:
+                    self.scheduler.clear()
+        except BaseException as raised:
+            error = raised
+        finally:
+            reading.found.put(error)
 
     def _read(self, reading: _Reading) -> None:
         feeder, found = reading.feeder, reading.found
@@ -210,12 +214,14 @@ class DeepseekEngine:
     def _admissible(self, waiting: deque[_Page]) -> list[_Page]:
         """Take from the queue what fits into free slots and is encoded; if nothing is running, wait for the encoder."""
         admitted: list[_Page] = []
-        free = self.scheduler.free
+        free, awaited = self.scheduler.free, None
         while waiting and len(admitted) < free:
-            if self._stream and not waiting[0].encode.timing.over:
+            timing = waiting[0].encode.timing
+            if self._stream and timing is not awaited and not timing.over:
                 if admitted or self.scheduler.active:
                     break
                 torch.cuda.current_stream(self._decoder.device).wait_stream(self._stream)
+                awaited = timing
             admitted.append(waiting.popleft())
         return admitted
 
@@ -229,7 +235,9 @@ class DeepseekEngine:
             return [], refused
         try:
             return self._encode_together(ready), refused
-        except torch.OutOfMemoryError:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if len(ready) == 1:
                 return [], [*refused, _refusal(ready[0], "not enough memory to encode this page, even alone")]
         self._chunk = -(-len(ready) // 2)

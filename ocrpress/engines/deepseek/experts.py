@@ -83,9 +83,11 @@ class Experts:
             return self._batched(x, torch.zeros_like(scores).scatter_(1, chosen, weights * self._scale))
         by_expert, order = chosen.flatten().sort()
         ends = torch.searchsorted(by_expert, self._ids, right=True).int()
-        product = F.grouped_mm if self.path == "grouped" else looped_product
-        gate, up = product(x[order // self._top_k], self._gate_up, offs=ends).chunk(2, dim=-1)
-        outputs = product(F.silu(gate) * up, self._down, offs=ends)
+        grouped = self.path == "grouped"
+        product: Any = F.grouped_mm if grouped else looped_product
+        offs = ends if grouped else ask_host(ends)
+        gate, up = product(x[order // self._top_k], self._gate_up, offs=offs).chunk(2, dim=-1)
+        outputs = product(F.silu(gate) * up, self._down, offs=offs)
         placed = torch.empty_like(outputs).index_copy_(0, order, outputs).view(*weights.shape, -1)
         return torch.einsum("tk,tkh->th", weights * self._scale, placed.float()).to(x.dtype)
 
@@ -104,17 +106,23 @@ def path_for(*weights: Tensor) -> Path:
     return expert_path(capability, version_of(torch.__version__), first.dtype, aligned)
 
 
-def looped_product(x: Tensor, weights: Tensor, offs: Tensor) -> Tensor:
-    """What `grouped_mm` computes, one product an expert; asks the host once.
+def ask_host(ends: Tensor) -> list[int]:
+    """The row after each expert's last; waits for the device."""
+    found: list[int] = ends.tolist()
+    return found
+
+
+def looped_product(x: Tensor, weights: Tensor, offs: list[int]) -> Tensor:
+    """What `grouped_mm` computes, one product an expert.
 
     Args:
         x: (rows, in), sorted by expert.
         weights: (experts, in, out).
-        offs: (experts,), the row after each expert's last.
+        offs: of `ask_host`.
     """
     output = x.new_empty(x.shape[0], weights.shape[2])
     start = 0
-    for expert, end in enumerate(offs.tolist()):
+    for expert, end in enumerate(offs):
         if end > start:
             torch.mm(x[start:end], weights[expert], out=output[start:end])
         start = end

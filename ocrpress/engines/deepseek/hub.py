@@ -14,6 +14,7 @@ from ocrpress.engines.deepseek.config import CONFIG_FILE
 from ocrpress.errors import EngineError
 
 INSTALL = "run: pip install 'ocrpress[deepseek]'"
+UPDATE = "run: pip install --upgrade 'ocrpress[deepseek]'"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 

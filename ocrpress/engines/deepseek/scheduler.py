@@ -10,7 +10,8 @@ again. On a GPU tokens are read one launch late, so that the device never waits 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 from ocrpress.engines.deepseek import endless
 from ocrpress.engines.deepseek.cache import GRANULE, rounded
 from ocrpress.engines.deepseek.clock import Share, Stopwatch
+from ocrpress.engines.deepseek.memory import is_out_of_memory
 from ocrpress.engines.deepseek.sequences import Answer, Flight, Job, Running, Tally, in_batches
 from ocrpress.engines.deepseek.slots import BROKEN, Slots
 from ocrpress.errors import EngineError
@@ -79,40 +81,59 @@ class Scheduler:
         """Give up whatever is under way."""
         for row in list(self._running):
             self._drop(row)
+        for row in range(self._slots.count):
+            if self._slots.stretches.get(row)[1]:  # of a prefill that failed
+                self._slots.release(row)
         self._flights.clear()
         self._returned.clear()
         self._failed.clear()
 
     def admit(self, jobs: Sequence[Job]) -> None:
-        """Prefill jobs into free slots; at most `free` of them. Those that find no room come back."""
-        batches = in_batches(jobs, MOST_PREFILLED)
-        while batches and not self._returned:
-            self._admit_together(batches.pop(0))
-        self._returned += [job for batch in batches for job in batch]
+        """Prefill jobs into free slots, in their order, as far as there is room; the others come back."""
+        placed: list[tuple[int, Job]] = []
+        fits = self._fits(partial(self._place, jobs, placed))
+        self._returned += jobs[len(placed) :]
+        batches = in_batches(placed, MOST_PREFILLED)
+        while fits and batches:
+            fits = self._prefill(batches.pop(0))
+        if not fits:
+            self._give_up_half([job for row, job in placed if row not in self._running])
 
-    def _admit_together(self, jobs: Sequence[Job]) -> None:
-        rows: list[int] = []
+    def _fits(self, work: Callable[[], None]) -> bool:
+        """Do the work; False if it found no memory. Then what it held is free, as nobody holds its frames."""
+        try:
+            work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
+
+    def _place(self, jobs: Sequence[Job], placed: list[tuple[int, Job]]) -> None:
+        """Give jobs rows and stretches, until one finds none."""
         promised, empty = self._promised(), (row for row in range(self._slots.count) if row not in self._running)
         for job in jobs:
             promised += self._length(job, self._typical)
-            alone = not rows and not self._running
+            alone = not placed and not self._running
             row = next(empty, None) if promised <= self._slots.tokens or alone else None
             room = rounded(self._length(job, self._late * self._stride + self._stride + GRANULE))
             if row is None or not self._find_room(row, room):
-                break
-            rows.append(row)
-        self._returned += jobs[len(rows) :]
-        jobs = jobs[: len(rows)]
-        if not jobs:
-            return
-        try:
-            with self.stopwatch.measure("prefill") as timing:
-                self._slots.prefill(rows, [job.prompt for job in jobs], [job.rule for job in jobs])
-        except torch.OutOfMemoryError:
-            self._give_up_half(jobs)
-            return
+                return
+            placed.append((row, job))
+
+    def _prefill(self, batch: list[tuple[int, Job]]) -> bool:
+        """Prefill a batch, in halves if there is no memory for the whole; False if there is none for a single job."""
+        if self._fits(partial(self._prefill_together, batch)):
+            return True
+        half = len(batch) // 2
+        return half > 0 and self._prefill(batch[:half]) and self._prefill(batch[half:])
+
+    def _prefill_together(self, batch: list[tuple[int, Job]]) -> None:
+        rows, jobs = [row for row, _ in batch], [job for _, job in batch]
+        with self.stopwatch.measure("prefill") as timing:
+            self._slots.prefill(rows, [job.prompt for job in jobs], [job.rule for job in jobs])
         self.tally.prefilled += len(jobs)
-        for row, job in zip(rows, jobs, strict=True):
+        for row, job in batch:
             room = self._slots.stretches.get(row)[1]
             self._running[row] = Running(job, Share(timing, len(jobs)), self._shares, room)
 
@@ -123,22 +144,20 @@ class Scheduler:
 
     def launch(self) -> None:
         """Hand the device a few steps for every sequence; on a CPU they are done when this returns."""
+        if not self._fits(self._launch):
+            self._give_up_half([])
+
+    def _launch(self) -> None:
+        self._make_room()
         if not self._running:
             return
-        try:
-            self._make_room()
-            if not self._running:
-                return
-            self._close_ranks()
-            rows = self._rows_to_step()
-            new = {row: (each, self._stride + (each.chosen == 1)) for row, each in self._running.items()}
-            with self.stopwatch.measure("decode") as timing:
-                for _ in range(self._stride):
-                    self._slots.step(rows)
-                found = self._fetch(max(new) + 1, max(count for _, count in new.values()))
-        except torch.OutOfMemoryError:
-            self._give_up_half([])
-            return
+        self._close_ranks()
+        rows = self._rows_for(max(self._running) + 1)
+        new = {row: (each, self._stride + (each.chosen == 1)) for row, each in self._running.items()}
+        with self.stopwatch.measure("decode") as timing:
+            for _ in range(self._stride):
+                self._slots.step(rows)
+            found = self._fetch(max(new) + 1, max(count for _, count in new.values()))
         for running in self._running.values():
             running.chosen += self._stride
         self.tally.steps += self._stride
@@ -182,6 +201,8 @@ class Scheduler:
             stop = "length"
         if stop is None:
             return None
+        if stop == "error":
+            self._slots.wipe(next(place for place, other in self._running.items() if other is running))
         self._finish(running)
         error = NOT_FINITE if stop == "error" else ""
         seconds = running.prefill.seconds, self._shares - running.since
@@ -199,23 +220,18 @@ class Scheduler:
         running.over = True
         return running.job
 
-    def _rows_to_step(self) -> int:
-        """The first so many slots are stepped: on a GPU a half, a quarter, … of all, so that graphs stay few."""
-        needed = max(self._running) + 1
+    def _rows_for(self, needed: int) -> int:
+        """How many of the first slots to step: on a GPU all, or three quarters, a half, … of them: graphs stay few."""
         if not self._on_gpu:
             return needed
-        rows = self._slots.count
-        while rows // 2 >= needed:
-            rows //= 2
-        return rows
+        count = self._slots.count
+        sizes = (count * quarters // 4 >> halved for halved in range(count.bit_length()) for quarters in (4, 3))
+        return min(size for size in sizes if size >= needed)
 
     def _close_ranks(self) -> None:
         """With slots to spare, move the last sequences down into free ones: fewer rows need stepping."""
-        while self._running:
-            last = max(self._running)
-            gap = next((row for row in range(last) if row not in self._running), None)
-            if gap is None or (self._on_gpu and self._rows_to_step() // 2 < len(self._running)):
-                return
+        while self._rows_for(len(self._running)) < self._rows_for((last := max(self._running)) + 1):
+            gap = next(row for row in range(last) if row not in self._running)
             self._slots.move(last, gap)
             self._running[gap] = self._running.pop(last)
 
@@ -244,10 +260,10 @@ class Scheduler:
             running.room = self._slots.stretches.get(row)[1]
 
     def _find_room(self, row: int, size: int) -> bool:
-        """A stretch of so many tokens for a row; closes the gaps of the pool if that makes one."""
+        """A stretch of so many tokens for a row; closes the gaps of the pool if they make one together."""
         if self._slots.give_room(row, size):
             return True
-        if self._slots.stretches.free + self._slots.stretches.get(row)[1] < size:
+        if self._slots.stretches.free < size:
             return False
         self._slots.close_gaps()
         return self._slots.give_room(row, size)
@@ -274,11 +290,11 @@ class Scheduler:
         self._flights.clear()
         while True:
             try:
-                if self._on_gpu:
-                    torch.cuda.empty_cache()
                 self._slots.reset(count, tokens)
                 return
-            except torch.OutOfMemoryError as error:
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
                 least = rounded(self.limit)
                 if (count, tokens) == (1, least):
                     raise EngineError(

@@ -98,11 +98,11 @@ class Tally:
     restarts: int = 0
 
 
-def in_batches(jobs: Sequence[Job], tokens: int) -> list[list[Job]]:
-    """Jobs of like length together, none of the batches above so many tokens once padded, unless it is a single job."""
-    batches: list[list[Job]] = []
-    for job in sorted(jobs, key=lambda job: len(job.prompt)):
+def in_batches(placed: Sequence[tuple[int, Job]], tokens: int) -> list[list[tuple[int, Job]]]:
+    """Rows and jobs in batches of like length, none above so many tokens once padded, unless it is a single job."""
+    batches: list[list[tuple[int, Job]]] = []
+    for row, job in sorted(placed, key=lambda each: len(each[1].prompt)):
         if not batches or (len(batches[-1]) + 1) * len(job.prompt) > tokens:
             batches.append([])
-        batches[-1].append(job)
+        batches[-1].append((row, job))
     return batches

@@ -42,7 +42,7 @@ class Variant:
     Attributes:
         rows: the first so many slots take part.
         drawn: how many rows draw their token, rounded up to a power of two.
-        lookback, longest: the largest window and n of the rows' n-gram rules.
+        lookback, longest: the largest window (rounded up to a power of two) and n of the rows' n-gram rules.
     """
 
     rows: int
@@ -125,6 +125,8 @@ class Slots:
             torch.cuda.synchronize(device)
         self._graphs.clear()
         self.__dict__.pop("_cache", None)
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
         self._cache = KVCache(self.decoder.sizes, tokens + GRANULE, count, device, dtype, self.kernel)
         self._state = _new_state(count, self.limit or self.decoder.sizes.context, device)
         self._starts = torch.zeros(count + 1, device=device, dtype=torch.int32)
@@ -195,10 +197,11 @@ class Slots:
     def step(self, rows: int) -> None:
         """One more token for each of the first `rows` slots; free ones among them decode noise that nobody reads."""
         rules = self._rules[:rows]
-        variant = Variant(
-            rows, self._draw_rows([row for row, rule in enumerate(rules) if rule.temperature > 0]),
-            max(rule.window if rule.ngram else 0 for rule in rules), max(rule.ngram for rule in rules),
-        )  # fmt: skip
+        window = max(rule.window if rule.ngram else 0 for rule in rules)
+        # Rounded up, so that graphs stay few, whatever windows callers ask for.
+        lookback = min(1 << (window - 1).bit_length(), self._state.history.shape[1]) if window else 0
+        drawn = self._draw_rows([row for row, rule in enumerate(rules) if rule.temperature > 0])
+        variant = Variant(rows, drawn, lookback, max(rule.ngram for rule in rules))
         self._graphs.run(variant, lambda: self._step(variant))
 
     def _draw_rows(self, rows: list[int]) -> int:
@@ -229,6 +232,10 @@ class Slots:
         self._state.lengths[row] = 0
         self._state.prompts[row] = 0
         self._state.ngrams[row] = 0
+
+    def wipe(self, row: int) -> None:
+        """Clear what a row holds, where it is not finite: a kernel may read past the end of the stretch before it."""
+        self._cache.wipe(*self.stretches.get(row))
 
     def newest(self, rows: int, count: int) -> Tensor:
         """The last `count` tokens that each of the first rows chose, oldest first, on the device; BROKEN among them."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ocrpress.engines.deepseek.hub import UPDATE
 from ocrpress.engines.deepseek.tensors import ADVICE, FLOATS
 from ocrpress.errors import EngineError
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from ocrpress.engines.deepseek.tensors import Tensor as Header
 
-UPDATE = "run: pip install --upgrade 'ocrpress[deepseek]'"
 TYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 # Applied in turn, each to what the one before left.
 _RENAMES = tuple((re.compile(pattern), to) for pattern, to in (
