@@ -311,12 +311,17 @@ def test_the_same_seed_draws_the_same_text_and_a_retry_another(small):
 def test_a_device_that_is_not_there_is_one_line(device):
     if device == "cuda" and torch.cuda.is_available():
         pytest.skip("there is one")
-    with pytest.raises(EngineError, match="device"):
+    with pytest.raises(UsageError if device in ("tpu?", "mps") else EngineError, match="device"):
         find_device(device)
 
 
 def test_the_processor_decides_the_arithmetic():
     assert choose_dtype(find_device("cpu")) in (torch.float32, torch.bfloat16)
+
+
+def test_more_slots_than_memory_holds_are_one_line(small):
+    with pytest.raises(EngineError, match="no room for 100000000000 slots"):
+        small_engine(small, slots=10**11)
 
 
 def test_no_slots_are_refused_before_anything_is_loaded():

@@ -23,6 +23,9 @@ REPOSITORY = "some-one/small-ocr"
 FILE = "model-00001-of-000001.safetensors"
 
 
+SMALL_GB = 0.0046  # of the checkpoint that our hub serves
+
+
 @pytest.fixture
 def hub(tmp_path):
     folder = write_small_checkpoint(tmp_path / "served")
@@ -365,7 +368,7 @@ def pinned(hub, pull, tmp_path, monkeypatch):
     """`ocrpress pull` of a card that pins the commit that our hub serves."""
     hub.repository, hub.commit = "deepseek-ai/DeepSeek-OCR", load_card("deepseek-ocr").revision
     # Of the real weights' pins, if the card has any, ours could not be.
-    unpinned = {**cards(), "deepseek-ocr": replace(load_card("deepseek-ocr"), weights={})}
+    unpinned = {**cards(), "deepseek-ocr": replace(load_card("deepseek-ocr"), weights={}, download_gb=SMALL_GB)}
     monkeypatch.setattr("ocrpress.engines.deepseek.download.cards", lambda: unpinned)
     snapshots = tmp_path / "home" / "hub" / "models--deepseek-ai--DeepSeek-OCR" / "snapshots"
     return SimpleNamespace(pull=partial(pull, name="deepseek-ocr"), folder=snapshots / hub.commit)
@@ -410,7 +413,7 @@ def test_pinned_weights_are_held_against_the_card_in_any_folder(pinned, hub, tmp
     path = tmp_path / "mine" / FILE
     content = path.read_bytes()
     pins = {FILE: WeightsFile(len(content), hashlib.sha256(content).hexdigest())}
-    card = replace(load_card("deepseek-ocr"), weights=pins)
+    card = replace(load_card("deepseek-ocr"), weights=pins, download_gb=SMALL_GB)
     monkeypatch.setattr("ocrpress.engines.deepseek.download.cards", lambda: {card.name: card})
     hub.close()
     assert "the checksums of 1 of 4 files" in pinned.pull("--to", tmp_path / "mine").err
@@ -428,3 +431,13 @@ def test_what_is_not_pinned_does_with_what_is_here_if_the_hub_cannot_be_reached(
     assert re.search("verified without the hub.*\n.*the hub cannot be reached", done.err)
     (pull.cache / "snapshots" / hub.commit / FILE).unlink()
     assert pull().code == 4
+
+
+def test_a_folder_of_another_size_does_not_pass_for_the_card_s_checkpoint(pinned, hub, tmp_path, monkeypatch):
+    folder = write_small_checkpoint(tmp_path / "other")
+    card = replace(load_card("deepseek-ocr"), weights={})
+    monkeypatch.setattr("ocrpress.engines.deepseek.download.cards", lambda: {card.name: card})
+    hub.close()
+    done = pinned.pull("--to", folder)
+    assert done.code == 4
+    assert "is here" not in done.err

@@ -56,7 +56,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
     add("--pages", type=int, metavar="N", help="pages of a run (default: 4 for every slot, at least 8)")
     add("--repeat", type=int, metavar="N", default=REPEATS, help="runs after the warm-up (default: %(default)s)")
     add("--task", metavar="T", help="what is asked of the model (default: the engine's own)")
-    add("--max-tiles", type=int, metavar="N", help=f"of the gundam modes (default: {DEFAULT_MAX_TILES})")
+    add("--max-tiles", type=int, metavar="N", help=f"of the modes with tiles (default: {DEFAULT_MAX_TILES})")
     add("--seed", type=int, metavar="N", help="of the drawn pages and of the order of lengths (default: 0)")
     add("--password", metavar="P", help="of encrypted PDFs")
     _add_model(parser.add_argument_group("options of the engines deepseek and server").add_argument)

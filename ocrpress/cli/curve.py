@@ -66,7 +66,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         type=int,
         metavar="N",
         default=DEFAULT_MAX_TILES,
-        help="of the gundam modes (default: %(default)s)",
+        help="of the modes with tiles (default: %(default)s)",
     )
     add("--password", metavar="P", help="of encrypted PDFs")
     add(

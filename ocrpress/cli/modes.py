@@ -30,7 +30,7 @@ def add_parser(subparsers: argparse._SubParsersAction[Parser], about: str) -> No
         type=int,
         default=DEFAULT_MAX_TILES,
         metavar="N",
-        help="of the gundam modes (default: %(default)s)",
+        help="of the modes with tiles (default: %(default)s)",
     )
     add("--pages", metavar="R", help="pages to count, like 1-3,7 or 5- (default: all)")
     add("--password", metavar="P", help="of an encrypted PDF")

@@ -36,7 +36,7 @@ def add_reading(add: Callable[..., object]) -> None:
     add("--renderer", metavar="R", help=f"{', '.join(RENDERERS)} (default: {SourceOptions.renderer})")
     add("--keep-furniture", action="store_true", default=False, help="keep running heads and page numbers")
     add("--page-breaks", metavar="B", default=PAGE_BREAKS[0], help=f"{' or '.join(PAGE_BREAKS)} (default: %(default)s)")
-    add("--max-tiles", type=int, metavar="N", help="of the gundam modes (default: the checkpoint's, mostly 9)")
+    add("--max-tiles", type=int, metavar="N", help="of the modes with tiles (default: the checkpoint's, mostly 9)")
 
 
 def add_rejection(add: Callable[..., object]) -> None:

@@ -53,4 +53,5 @@ def describe(engine: Engine) -> str:
         return ""
     from ocrpress.engines.deepseek.device import start_line
 
-    return f"engine {engine.name} on {start_line(plan)}"
+    checkpoint = getattr(engine, "checkpoint", "")
+    return f"engine {engine.name}{checkpoint and f', checkpoint {checkpoint},'} on {start_line(plan)}"

@@ -192,7 +192,8 @@ def _check_keys(path: Path, prefix: str, found: Any, kind: type, without: Iterab
     for name, each in known.items():
         needed = each.default is MISSING and each.default_factory is MISSING
         if needed and name not in found:
-            raise EngineError(f"{path} has no {prefix}{name}", f"it needs: {', '.join(known)}")
+            wanted = [each.name for each in known.values() if each.default is each.default_factory is MISSING]
+            raise EngineError(f"{path} has no {prefix}{name}", f"it needs: {', '.join(wanted)}")
         expected = _KINDS[str(each.type).partition("[")[0]]
         value = found.get(name)
         if name in found and (not isinstance(value, expected) or (isinstance(value, bool) and expected is not bool)):

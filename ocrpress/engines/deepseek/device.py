@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from ocrpress.engines.deepseek.attention import FLASH3
-from ocrpress.errors import EngineError
+from ocrpress.errors import EngineError, UsageError
 
 if TYPE_CHECKING:
     from ocrpress.engines.deepseek.plan import DecodePlan
@@ -36,6 +36,7 @@ def find_device(name: str, fallback: bool = False) -> torch.device:
         fallback: let "auto" take the CPU where there is a GPU that cannot be used.
 
     Raises:
+        UsageError: there are no devices of such a name.
         EngineError: it is not there or cannot be used; with cause and remedy.
     """
     if name == "auto":
@@ -47,7 +48,7 @@ def find_device(name: str, fallback: bool = False) -> torch.device:
             gpu = None
         name = "cpu" if gpu is None else f"cuda:{gpu}"
     if not re.fullmatch(r"cpu|cuda(:\d+)?", name):
-        raise EngineError(f"unknown device '{name}'", "known: auto, cpu, cuda, cuda:0, cuda:1, …")
+        raise UsageError(f"unknown device '{name}'", "known: auto, cpu, cuda, cuda:0, cuda:1, …")
     if name == "cpu":
         return torch.device(name)
     if not _is_available():

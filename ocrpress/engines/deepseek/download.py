@@ -34,6 +34,7 @@ from ocrpress.errors import EngineError, OutputError
 NEEDED = ("*.safetensors", "*.safetensors.index.json", CONFIG_FILE, "generation_config.json", "tokenizer*.json",
           "special_tokens_map.json")  # fmt: skip
 _HEX = re.compile("[0-9a-f]{40}([0-9a-f]{24})?")
+LIKE = 1.1  # times the size that a card names, or a part of it: what still passes for it
 SECONDS = 30.0  # that the hub may be silent
 TRIES = 5  # in a row without a single new byte
 PAUSE = 1.0  # seconds after the first such try; each further one doubles it
@@ -162,6 +163,9 @@ def _whole(name: str, folder: Path, card: Card | None, bar: Bar, tell: Callable[
         paths = sorted(path for path in folder.iterdir() if _is_needed(path.name))
         promised = {path: file for path in paths if (file := _promised(path, card))}
         complete = {path.name for path in paths} >= set(card.weights if card else ())
+        size = sum(path.stat().st_size for path in paths) / 1e9
+        if card and not card.download_gb / LIKE <= size <= card.download_gb * LIKE:  # another model of the same layout
+            return None
         if not (complete and all(_is_right(file, path, bar) for path, file in promised.items())):
             return None
         found = verified(Checkpoint(name, folder, card or open_checkpoint(str(folder)).card))

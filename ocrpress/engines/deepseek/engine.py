@@ -25,6 +25,7 @@ from ocrpress.document import Completion, Request
 from ocrpress.engines.base import Capabilities
 from ocrpress.engines.cards import Card
 from ocrpress.engines.deepseek.cache import rounded
+from ocrpress.engines.deepseek.checkpoint import room_on
 from ocrpress.engines.deepseek.clock import Share
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.device import describe_device, kernel_advice, use_device
@@ -79,7 +80,7 @@ class DeepseekEngine:
     """
 
     def __init__(self, model: Any, tokenizer: TextCodec, card: Card, slots: int | None = None) -> None:
-        self.name = NAME
+        self.name, self.checkpoint = NAME, card.name
         self._card, self._tokenizer = card, tokenizer
         model.requires_grad_(False)
         self._encoder, decoder = Encoder(model.model), Decoder(model)
@@ -91,7 +92,8 @@ class DeepseekEngine:
         limit, budget = decoder.sizes.context, token_budget(decoder)
         count = slots or fit_slots(decoder, budget)
         tokens = max(min(budget, count * rounded(limit)), rounded(limit))
-        self._slots = Slots(decoder, count, tokens, exempt=card.generation.exempt)
+        with room_on(decoder.device, f"{count} slots"):
+            self._slots = Slots(decoder, count, tokens, exempt=card.generation.exempt)
         self.scheduler = Scheduler(self._slots, tokenizer.end)
         self._embedded: dict[str, Tensor] = {}
         self._opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
