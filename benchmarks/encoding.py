@@ -31,9 +31,9 @@ from torch import Tensor
 
 from ocrpress.engines.deepseek.architecture import PUBLISHED, ClipConfig, SamConfig
 from ocrpress.engines.deepseek.config import transformers_config
-from ocrpress.engines.deepseek.random_weights import random_model
 from ocrpress.engines.deepseek.vision import Encoder, PixelViews, pixel_views
 from ocrpress.measure.machine import describe_machine
+from ocrpress.measure.random_weights import random_model
 from ocrpress.modes import MODES, plan
 from ocrpress.views import make_views
 

@@ -181,7 +181,7 @@ def prepare(args: argparse.Namespace) -> tuple[Subject, list[Agreement]]:
     device = find_device(args.device)
     if device.type != "cuda" and not args.small:
         raise EngineError("there is no CUDA GPU to measure", "on the CPU, run with --small --device cpu")
-    from ocrpress.measure.loaded import load, load_small
+    from ocrpress.measure.loaded import attention_of, load, load_small
     from ocrpress.measure.probe import measure_rates
 
     dtype = choose_dtype(device)
@@ -189,7 +189,7 @@ def prepare(args: argparse.Namespace) -> tuple[Subject, list[Agreement]]:
     options = EngineOptions(random_weights=True, device=str(device))
     loaded = load_small(device, dtype) if args.small else load(options)
     subject = Subject("deepseek", options, loaded, measure_rates(device, dtype))
-    say(f"attention: {loaded.attention()}; {subject.rates}")
+    say(f"attention: {attention_of(loaded)}; {subject.rates}")
     return subject, agreements
 
 

@@ -29,13 +29,13 @@ from ocrpress.engines.deepseek.cache import KVCache
 from ocrpress.engines.deepseek.checkpoint import check_checkpoint, empty_model, is_present, load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture, transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
-from ocrpress.engines.deepseek.random_weights import random_model
 from ocrpress.engines.deepseek.scheduler import Scheduler
 from ocrpress.engines.deepseek.sequences import Job
 from ocrpress.engines.deepseek.slots import Rule, Slots
 from ocrpress.engines.deepseek.tensors import UNUSED, expected_tensors
-from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer
+from ocrpress.engines.deepseek.tokenizer import Tokenizer
 from ocrpress.errors import EngineError, UsageError
+from ocrpress.measure.random_weights import NoiseTokenizer, random_model
 
 CPU = torch.device("cpu")
 # deepseek-ai/DeepSeek-OCR, config.json, but for what no shape or result hangs on.

@@ -27,9 +27,10 @@ from ocrpress.engines.deepseek.clock import Timing  # noqa: E402
 from ocrpress.engines.deepseek.device import choose_dtype, find_device  # noqa: E402
 from ocrpress.engines.deepseek.engine import DeepseekEngine  # noqa: E402
 from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
-from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, Tokenizer  # noqa: E402
+from ocrpress.engines.deepseek.tokenizer import Tokenizer  # noqa: E402
 from ocrpress.engines.deepseek.vision import pixel_views  # noqa: E402
 from ocrpress.errors import EngineError, OcrpressError, UsageError  # noqa: E402
+from ocrpress.measure.random_weights import NoiseTokenizer  # noqa: E402
 from ocrpress.modes import plan  # noqa: E402
 from ocrpress.pipeline import Options  # noqa: E402
 from ocrpress.views import make_views  # noqa: E402

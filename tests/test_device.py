@@ -23,7 +23,8 @@ from ocrpress.engines.deepseek.device import describe_device, find_device, find_
 from ocrpress.engines.deepseek.feeder import Feeder  # noqa: E402
 from ocrpress.engines.deepseek.plan import DecodePlan  # noqa: E402
 from ocrpress.engines.fake import FakeEngine  # noqa: E402
-from ocrpress.errors import EngineError  # noqa: E402
+from ocrpress.errors import EngineError, UsageError  # noqa: E402
+from ocrpress.measure import loaded as measured  # noqa: E402
 
 PROPRIETARY = "NVRM version: NVIDIA UNIX x86_64 Kernel Module  {}  Sat Aug 12 10:00:00 UTC 2025\nGCC version:  gcc 12\n"
 OPEN = "NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {}  Release Build  (dvs@x)  Tue Mar 4\n"
@@ -187,6 +188,8 @@ def test_a_small_checkpoint_reads_on_the_cpu_where_the_gpu_cannot_be_used(machin
     with pytest.raises(EngineError, match="the GPU here cannot be used"):
         loaded.load(EngineOptions(checkpoint="nano"))
     with pytest.raises(EngineError, match="the GPU here cannot be used"):
+        measured.load(EngineOptions(random_weights=True))
+    with pytest.raises(UsageError, match="ocrpress bench"):
         loaded.load(EngineOptions(random_weights=True))
 
 

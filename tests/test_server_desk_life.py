@@ -142,7 +142,7 @@ class Script:
 
     def __init__(self, lives: list[tuple[float, float | None]]) -> None:
         self.now, self.lives, self.rests = 0.0, lives, list[float]()
-        self.engine, self.mode, self.capabilities, self.lost = "fake", "tiny", None, 1
+        self.engine, self.mode, self.about, self.capabilities, self.lost = "fake", "tiny", "", None, 1
 
     def monotonic(self) -> float:
         return self.now

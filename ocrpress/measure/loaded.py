@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import torch
 
+from ocrpress.engines.base import EngineOptions
 from ocrpress.engines.cards import DEFAULT_CHECKPOINT, load_card
-from ocrpress.engines.deepseek.architecture import Architecture, ClipConfig, DecoderConfig, SamConfig
+from ocrpress.engines.deepseek import loaded
+from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture, ClipConfig, DecoderConfig, SamConfig
+from ocrpress.engines.deepseek.attention import choose_attention
 from ocrpress.engines.deepseek.config import transformers_config
-from ocrpress.engines.deepseek.loaded import Loaded, load
-from ocrpress.engines.deepseek.random_weights import random_model
-from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer
+from ocrpress.engines.deepseek.device import choose_dtype, find_device
+from ocrpress.engines.deepseek.loaded import Loaded
+from ocrpress.measure.random_weights import NoiseTokenizer, random_model
 
-__all__ = ["SMALL", "Loaded", "load", "load_small"]
+__all__ = ["SMALL", "Loaded", "attention_of", "load", "load_small"]
 
 # Small enough for a CPU, with an encoder so cheap that decoding is most of the work. Widths are multiples of 16 bytes,
 # as the grouped products of a GPU want them.
@@ -31,3 +34,23 @@ def load_small(device: torch.device, dtype: torch.dtype, architecture: Architect
     model = random_model(device, dtype, transformers_config(architecture))
     tokenizer = NoiseTokenizer(architecture.decoder.vocabulary)
     return Loaded(model, tokenizer, load_card(DEFAULT_CHECKPOINT), architecture, noise=True)
+
+
+def load(options: EngineOptions) -> Loaded:
+    """The model that the engine deepseek would read with, or noise of the published size.
+
+    Raises:
+        UsageError: no checkpoint is so called.
+        EngineError: packages, checkpoint or device are missing or do not fit.
+    """
+    if not options.random_weights:
+        return loaded.load(options)
+    card, device = load_card(options.checkpoint or DEFAULT_CHECKPOINT), find_device(options.device)
+    return Loaded(random_model(device, choose_dtype(device)), NoiseTokenizer(), card, PUBLISHED, noise=True)
+
+
+def attention_of(found: Loaded) -> str:
+    """Which kernel does the attention of a decoding step."""
+    decoder = found.architecture.decoder
+    shape = decoder.heads, decoder.kv_heads, decoder.width // decoder.heads
+    return choose_attention(found.device, found.dtype, *shape).name

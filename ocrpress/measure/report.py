@@ -113,7 +113,11 @@ def result_object(
     """Everything for JSON: what was measured, how, where, and with which code."""
     loaded = [(subject.loaded, subject.rates) for subject in subjects if subject.loaded and subject.rates]
     gpu = next((name for model, _ in loaded if (name := gpu_name(str(model.device)))), "")
-    found: dict[str, Any] = {"benchmark": "throughput", "random_weights": noise}
+    found: dict[str, Any] = {"benchmark": "throughput", "random_weights": noise, "attention": None}
+    if loaded:
+        from ocrpress.measure.loaded import attention_of
+
+        found["attention"] = attention_of(loaded[0][0])
     if noise:
         found["text"] = f"NOISE: {NOISE}"
     rates = [rates_object(rates, str(model.device), str(model.dtype).removeprefix("torch.")) for model, rates in loaded]
@@ -121,7 +125,6 @@ def result_object(
         "cells": cell_objects(cells),
         "note": STAGES_NOTE,
         "rates": rates[0] if rates else None,
-        "attention": loaded[0][0].attention() if loaded else None,
         "settings": settings_object(settings),
         **describe_machine(gpu),
     }

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 
 from ocrpress.engines.base import EngineOptions
-from ocrpress.engines.cards import DEFAULT_CHECKPOINT, Card, load_card
-from ocrpress.engines.deepseek.architecture import PUBLISHED, Architecture
-from ocrpress.engines.deepseek.attention import choose_attention
+from ocrpress.engines.cards import Card
+from ocrpress.engines.deepseek.architecture import Architecture
 from ocrpress.engines.deepseek.checkpoint import load_model, open_checkpoint
 from ocrpress.engines.deepseek.config import read_architecture
 from ocrpress.engines.deepseek.device import choose_dtype, find_device, use_device
 from ocrpress.engines.deepseek.engine import DeepseekEngine
-from ocrpress.engines.deepseek.random_weights import random_model
 from ocrpress.engines.deepseek.tensors import weight_files
-from ocrpress.engines.deepseek.tokenizer import NoiseTokenizer, TextCodec, Tokenizer
+from ocrpress.engines.deepseek.tokenizer import TextCodec, Tokenizer
+from ocrpress.errors import UsageError
 
 SMALL = 2**30  # bytes of weights below which the CPU will do, where the GPU cannot be used
 
@@ -58,25 +57,16 @@ class Loaded:
             torch.cuda.empty_cache()
         return DeepseekEngine(self.model, self.tokenizer, self.card, slots)
 
-    def attention(self) -> str:
-        """Which kernel does the attention of a decoding step."""
-        decoder = self.architecture.decoder
-        shape = decoder.heads, decoder.kv_heads, decoder.width // decoder.heads
-        return choose_attention(self.device, self.dtype, *shape).name
-
 
 def load(options: EngineOptions) -> Loaded:
     """The model that the engine deepseek would read with.
 
     Raises:
-        UsageError: no checkpoint is so called.
+        UsageError: no checkpoint is so called, or random weights are asked for.
         EngineError: packages, checkpoint or device are missing or do not fit.
     """
     if options.random_weights:
-        card = load_card(options.checkpoint or DEFAULT_CHECKPOINT)
-        device = find_device(options.device)
-        model = random_model(device, choose_dtype(device))
-        return Loaded(model, NoiseTokenizer(), card, PUBLISHED, noise=True)
+        raise UsageError("random weights read nothing", "run: ocrpress bench --random-weights")
     checkpoint = open_checkpoint(options.checkpoint)
     size = sum(file.stat().st_size for file in weight_files(checkpoint.folder))
     device = find_device(options.device, fallback=size < SMALL)

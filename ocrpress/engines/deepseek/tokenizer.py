@@ -6,8 +6,6 @@ token before all: so does who calls `encode` on what follows the image tokens.
 
 from __future__ import annotations
 
-import re
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
@@ -86,25 +84,3 @@ class Tokenizer:
         if found is None:
             raise EngineError(f"{path} has no token {token}", "it is not the tokenizer of this architecture")
         return int(found)
-
-
-class NoiseTokenizer:
-    """For a model of random weights: prompts as long as they really are, and text that nobody takes for a reading.
-
-    Args:
-        vocabulary: of the model; ids stay below it.
-    """
-
-    def __init__(self, vocabulary: int = 129280) -> None:
-        self.bos, self.end = 0, 1
-        self.image = min(128815, vocabulary - 1)
-        self._words = self.image - 2
-
-    def encode(self, text: str) -> list[int]:
-        """One id a special token, word or mark, as the published tokenizer gives for its own prompts."""
-        pieces = re.findall(r"<\|[^|]*\|>| ?\w+|[^\w\s]|\s", text)
-        return [2 + zlib.crc32(piece.encode()) % self._words for piece in pieces]
-
-    def decode(self, ids: Sequence[int]) -> str:
-        """The ids themselves, marked as noise."""
-        return " ".join(f"noise{token}" for token in ids if token not in (self.bos, self.end))

@@ -6,6 +6,9 @@ Built on the device in its own type, so that neither a download nor a copy in fl
 from __future__ import annotations
 
 import math
+import re
+import zlib
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -58,3 +61,25 @@ def _fill(name: str, parameter: torch.Tensor, generator: torch.Generator) -> Non
         stacked = ".experts." in name
         inputs = parameter.shape[-1] if stacked else math.prod(parameter.shape[1:])
         parameter.normal_(0, inputs**-0.5, generator=generator)
+
+
+class NoiseTokenizer:
+    """For a model of random weights: prompts as long as they really are, and text that nobody takes for a reading.
+
+    Args:
+        vocabulary: of the model; ids stay below it.
+    """
+
+    def __init__(self, vocabulary: int = 129280) -> None:
+        self.bos, self.end = 0, 1
+        self.image = min(128815, vocabulary - 1)
+        self._words = self.image - 2
+
+    def encode(self, text: str) -> list[int]:
+        """One id a special token, word or mark, as the published tokenizer gives for its own prompts."""
+        pieces = re.findall(r"<\|[^|]*\|>| ?\w+|[^\w\s]|\s", text)
+        return [2 + zlib.crc32(piece.encode()) % self._words for piece in pieces]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The ids themselves, marked as noise."""
+        return " ".join(f"noise{token}" for token in ids if token not in (self.bos, self.end))
