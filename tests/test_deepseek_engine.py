@@ -264,6 +264,30 @@ def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small):
     engine.close()
 
 
+@pytest.mark.parametrize("slots", [1, 2])
+def test_a_page_without_memory_is_not_kept_back_until_another_comes(small, monkeypatch, slots):
+    engine, answered = small_engine(small, slots), threading.Event()
+    step, calls = engine._slots.step, []
+
+    def once(rows):
+        calls.append(rows)
+        if len(calls) == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        step(rows)
+
+    def requests():
+        yield ask(0)
+        assert answered.wait(60)
+        yield ask(1)
+
+    monkeypatch.setattr(engine._slots, "step", once)
+    stops = []
+    for answer in engine.read(requests()):
+        stops.append(answer.stop)
+        answered.set()
+    assert stops == ["error" if slots == 1 else "length", "length"]
+
+
 def test_an_error_that_breaks_the_device_reaches_the_caller(small, monkeypatch):
     """After it, every call of CUDA fails, those that empty the slots too."""
     engine = small_engine(small)
@@ -275,6 +299,33 @@ def test_an_error_that_breaks_the_device_reaches_the_caller(small, monkeypatch):
     monkeypatch.setattr(engine.scheduler, "clear", broken)
     with pytest.raises(RuntimeError, match="illegal memory access"):
         list(engine.read([ask(0)]))
+
+
+def test_a_reading_given_up_within_a_long_step_is_left_at_once_and_the_next_waits_for_it(small, monkeypatch):
+    monkeypatch.setattr(engine_module, "PATIENCE", 0.2)
+    engine, answered, encoding, go_on = small_engine(small), threading.Event(), threading.Event(), threading.Event()
+    whole = engine._encoder.encode
+
+    def encode(pages):
+        if pages[0].plan.mode == "small":
+            encoding.set()
+            assert go_on.wait(60)
+        return whole(pages)
+
+    def requests():
+        yield ask(0)
+        assert answered.wait(60)
+        yield ask(1, mode="small")
+
+    monkeypatch.setattr(engine._encoder, "encode", encode)
+    first = engine.read(requests())
+    assert next(first).key == 0
+    answered.set()
+    assert encoding.wait(60)
+    first.close()
+    engine.close()  # which must not take from the step what it works with
+    go_on.set()
+    assert [answer.key for answer in engine.read([ask(20)])] == [20]
 
 
 def test_no_memory_to_encode_many_pages_encodes_fewer(small, monkeypatch):

@@ -29,7 +29,7 @@ from ocrpress.engines.deepseek.checkpoint import room_on
 from ocrpress.engines.deepseek.clock import Share
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.device import describe_device, kernel_advice, use_device
-from ocrpress.engines.deepseek.feeder import Feeder, Prepared
+from ocrpress.engines.deepseek.feeder import PATIENCE, Feeder, Prepared
 from ocrpress.engines.deepseek.graphs import FIRST
 from ocrpress.engines.deepseek.memory import fit_slots, is_out_of_memory, token_budget
 from ocrpress.engines.deepseek.plan import DecodePlan
@@ -97,6 +97,7 @@ class DeepseekEngine:
         self.scheduler = Scheduler(self._slots, tokenizer.end)
         self._embedded: dict[str, Tensor] = {}
         self._opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
+        self._thread: threading.Thread | None = None
         self.views_seconds = 0.0
         if self._on_gpu:  # the encoder's stream does not wait by itself for weights that another one is still making
             torch.cuda.synchronize(decoder.device)
@@ -109,7 +110,9 @@ class DeepseekEngine:
         )
 
     def close(self) -> None:
-        """Give back memory. Safe to call twice."""
+        """Give back memory; within a long step that is left to the end of the process. Safe to call twice."""
+        if self._thread and self._thread.is_alive():
+            return
         if self._on_gpu:
             torch.cuda.synchronize(self._device)
         self.__dict__.pop("_encoder", None)
@@ -142,10 +145,12 @@ class DeepseekEngine:
     def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer every request as it ends. Requests are pulled in another thread, at most `in_flight` ahead."""
         device = self._decoder.device
+        if self._thread:  # of a reading that was given up within a long step
+            self._thread.join()
         feeder = Feeder(requests, self.capabilities.in_flight, self._on_gpu, device)
         reading = _Reading(feeder, queue.SimpleQueue(), threading.Event())
-        thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
-        thread.start()
+        self._thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
+        self._thread.start()
         try:
             while (found := reading.found.get()) is not None:
                 if isinstance(found, BaseException):
@@ -156,7 +161,7 @@ class DeepseekEngine:
         finally:
             reading.stopped.set()
             feeder.close()
-            thread.join()
+            self._thread.join(PATIENCE)
 
     def _run(self, reading: _Reading) -> None:
         """The thread that encodes and decodes; what goes wrong is raised where the answers are taken."""
@@ -186,7 +191,7 @@ class DeepseekEngine:
             self.scheduler.launch()  # before encoding: the device has this to do while more is handed to it
             if self._wanted(len(waiting)) and (again or not feeder.exhausted):
                 try:
-                    idle = not (self.scheduler.active or waiting)
+                    idle = not (running or waiting)
                     taken, again = again or list(feeder.take(self._wanted(len(waiting)), wait=idle)), []
                 except Exception as error:  # of the source: what is under way is finished first
                     broken, taken = error, []
