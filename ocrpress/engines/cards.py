@@ -19,7 +19,8 @@ from ocrpress.modes import DEFAULT_MAX_TILES, MODES
 
 DEFAULT_CHECKPOINT = "deepseek-ocr"
 CARD_FILE = "model.toml"
-TASKS = ("markdown", "text", "ocr", "pages", "figure", "describe", "locate")
+PAGES = "pages"  # of a document, several in one pass: for an engine that can put them together
+TASKS = ("markdown", "text", "ocr", PAGES, "figure", "describe", "locate")
 WHAT = "{what}"  # in the prompt of `locate`: what to look for
 _MARKUP = re.compile(r"<[^\s>]*>")
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from ocrpress.document import Completion, Request
 from ocrpress.engines.base import Capabilities
-from ocrpress.engines.cards import Card
+from ocrpress.engines.cards import PAGES, Card
 from ocrpress.engines.deepseek.cache import rounded
 from ocrpress.engines.deepseek.checkpoint import room_on
 from ocrpress.engines.deepseek.clock import Share
@@ -44,7 +44,7 @@ CHUNK_ON_GPU = 16  # pages encoded together
 CHUNK_ON_CPU = 4
 MOST_QUESTIONS = 256  # whose embeddings are kept
 NAME = "deepseek"
-PAGES, PAGES_MODE, PAGE_MARK = "pages", "base", "<PAGE>"  # Unlimited-OCR's pass over many pages
+PAGES_MODE, PAGE_MARK = "base", "<PAGE>"  # Unlimited-OCR's pass over many pages
 
 
 @dataclass(frozen=True)

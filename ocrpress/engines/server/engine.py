@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from ocrpress.document import Completion, Request
 from ocrpress.engines.base import Capabilities, EngineOptions
-from ocrpress.engines.cards import CARD_FILE, DEFAULT_CHECKPOINT, Card, cards, load_card, read_card
+from ocrpress.engines.cards import CARD_FILE, DEFAULT_CHECKPOINT, PAGES, Card, cards, load_card, read_card
 from ocrpress.engines.server.address import parse_address
 from ocrpress.engines.server.background import Background
 from ocrpress.engines.server.body import MODES_SENT, make_body, sent_plan
@@ -62,7 +62,8 @@ class ServerEngine:
         )
         self._client: Client | None = None
         self._background: Background | None = None
-        self.capabilities = Capabilities(MODES_SENT, self._card.tasks, decoding=True, in_flight=in_flight)
+        tasks = tuple(task for task in self._card.tasks if task != PAGES)  # a request sends one page
+        self.capabilities = Capabilities(MODES_SENT, tasks, decoding=True, in_flight=in_flight)
 
     def read(self, requests: Iterable[Request]) -> Iterator[Completion]:
         """Answer every request, as the answers come.
