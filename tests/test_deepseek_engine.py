@@ -177,7 +177,7 @@ def test_the_same_pages_in_the_order_and_strides_of_a_gpu(model, tokenizer, card
     monkeypatch.setattr(torch.Tensor, "record_stream", lambda *_: None)
     monkeypatch.setattr(Timing, "over", property(lambda _: next(lag) % 3 == 2))
     engine = DeepseekEngine(model, tokenizer, card, slots=slots)
-    engine._on_gpu, engine._chunk, engine._stream = True, 4, Stream()
+    engine._on_gpu, engine._threaded, engine._chunk, engine._stream = True, True, 4, Stream()
     engine.scheduler._on_gpu, engine.scheduler._stride, engine.scheduler._late = True, 8, 1
     monkeypatch.setattr(engine_module, "Feeder", lambda requests, room, pin, device: Feeder(requests, room, pin=False))
     check(tokenizer, mixed, list(engine.read(mixed[0])))
@@ -248,8 +248,10 @@ def test_an_error_of_the_source_comes_after_what_was_under_way(small):
     assert sorted(answers) == list(range(7))
 
 
-def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small):
+@pytest.mark.parametrize("threaded", [False, True])
+def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small, threaded):
     engine = small_engine(small)
+    engine._threaded = threaded
     reading = engine.read(ask(key, tokens=50) for key in range(100))
     next(reading)
     reading.close()
@@ -267,6 +269,7 @@ def test_an_abandoned_reading_leaves_an_engine_that_reads_the_next(small):
 @pytest.mark.parametrize("slots", [1, 2])
 def test_a_page_without_memory_is_not_kept_back_until_another_comes(small, monkeypatch, slots):
     engine, answered = small_engine(small, slots), threading.Event()
+    engine._threaded = slots == 2
     step, calls = engine._slots.step, []
 
     def once(rows):
@@ -291,6 +294,7 @@ def test_a_page_without_memory_is_not_kept_back_until_another_comes(small, monke
 def test_an_error_that_breaks_the_device_reaches_the_caller(small, monkeypatch):
     """After it, every call of CUDA fails, those that empty the slots too."""
     engine = small_engine(small)
+    engine._threaded = True
 
     def broken(*_):
         raise RuntimeError("CUDA error: an illegal memory access was encountered")
@@ -318,6 +322,7 @@ def test_a_reading_given_up_within_a_long_step_is_left_at_once_and_the_next_wait
         yield ask(1, mode="small")
 
     monkeypatch.setattr(engine._encoder, "encode", encode)
+    engine._threaded = True
     first = engine.read(requests())
     assert next(first).key == 0
     answered.set()

@@ -3,9 +3,9 @@
     requests ──feeder──▶ views ──encoder──▶ vision sequences ──scheduler──▶ tokens ──tokenizer──▶ Completions
                threads           side stream                   slots               caller's thread
 
-Encoder and scheduler run in a thread of their own, so that what the caller does with an answer holds up nothing. On
-CUDA the encoder works on a second stream, beside the decoder and behind it: encoding is bound by arithmetic, decoding
-by memory.
+On CUDA encoder and scheduler run in a thread of their own, so that what the caller does with an answer holds up
+nothing, and the encoder works on a second stream, beside the decoder and behind it: encoding is bound by arithmetic,
+decoding by memory.
 """
 
 from __future__ import annotations
@@ -97,6 +97,8 @@ class DeepseekEngine:
         self.scheduler = Scheduler(self._slots, tokenizer.end)
         self._embedded: dict[str, Tensor] = {}
         self._opening = tokenizer.encode(card.before_image) if card.before_image else [tokenizer.bos]
+        # On a CPU both threads want the same cores, and torch's own threads serve a second one at half the speed.
+        self._threaded = self._on_gpu
         self._thread: threading.Thread | None = None
         self.views_seconds = 0.0
         if self._on_gpu:  # the encoder's stream does not wait by itself for weights that another one is still making
@@ -149,19 +151,27 @@ class DeepseekEngine:
             self._thread.join()
         feeder = Feeder(requests, self.capabilities.in_flight, self._on_gpu, device)
         reading = _Reading(feeder, queue.SimpleQueue(), threading.Event())
-        self._thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
-        self._thread.start()
         try:
-            while (found := reading.found.get()) is not None:
-                if isinstance(found, BaseException):
-                    raise found
+            for found in self._beside(reading) if self._threaded else self._read(reading):
                 for completion in self._completions(*found) if isinstance(found, tuple) else [found]:
                     feeder.release()
                     yield completion
         finally:
             reading.stopped.set()
             feeder.close()
-            self._thread.join(PATIENCE)
+            if self._threaded and self._thread:
+                self._thread.join(PATIENCE)
+            else:
+                self.scheduler.clear()
+
+    def _beside(self, reading: _Reading) -> Iterator[tuple[_Page, Answer] | Completion]:
+        """What `_read` finds, in a thread of its own."""
+        self._thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
+        self._thread.start()
+        while (found := reading.found.get()) is not None:
+            if isinstance(found, BaseException):
+                raise found
+            yield found
 
     def _run(self, reading: _Reading) -> None:
         """The thread that encodes and decodes; what goes wrong is raised where the answers are taken."""
@@ -170,7 +180,8 @@ class DeepseekEngine:
             use_device(self._decoder.device)
             with torch.cuda.stream(self._decoding) if self._decoding else nullcontext():
                 try:
-                    self._read(reading)
+                    for found in self._read(reading):
+                        reading.found.put(found)
                 finally:
                     self.scheduler.clear()
         except BaseException as raised:
@@ -178,8 +189,8 @@ class DeepseekEngine:
         finally:
             reading.found.put(error)
 
-    def _read(self, reading: _Reading) -> None:
-        feeder, found = reading.feeder, reading.found
+    def _read(self, reading: _Reading) -> Iterator[tuple[_Page, Answer] | Completion]:
+        feeder = reading.feeder
         waiting: deque[_Page] = deque()
         running: dict[int, _Page] = {}
         again: list[Prepared] = []  # of passes over several pages that cannot be told apart
@@ -197,14 +208,13 @@ class DeepseekEngine:
                     broken, taken = error, []
                 encoded, refused = self._encode(taken)
                 waiting += encoded
-                for completion in refused:
-                    found.put(completion)
+                yield from refused
             for answer in self.scheduler.collect():
                 page = running.pop(answer.key)
                 if len(page.prepared) > 1 and (answer.stop != "end" or len(self._parts(answer)) != len(page.prepared)):
                     again += [replace(each, request=replace(each.request, attempt=2)) for each in page.prepared]
                 else:
-                    found.put((page, answer))
+                    yield page, answer
             waiting.extendleft(running.pop(job.key) for job in reversed(self.scheduler.take_returned()))
             if feeder.exhausted and not (waiting or running or again):
                 break
