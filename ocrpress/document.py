@@ -93,6 +93,7 @@ class Request:
 
     Attributes:
         task: a name of the engine's `Capabilities.tasks`; "locate=WHAT" says what to look for.
+        document: whose page it is, compared by identity: pages of different documents are never read together.
         attempt: 1 at first, then one more each time the page is asked for again.
         decoding: for engines whose `Capabilities.decoding` is true; the others take no notice.
     """
@@ -104,6 +105,7 @@ class Request:
     max_tiles: int | None = None
     attempt: int = 1
     decoding: Decoding = Decoding()
+    document: object = None
 
 
 @dataclass(frozen=True)

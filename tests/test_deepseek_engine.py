@@ -449,8 +449,8 @@ def end_after(monkeypatch, engine: DeepseekEngine, tokens: int) -> None:
 
     finish = engine.scheduler._read
 
-    def read(row, running, count, found):
-        answer = finish(row, running, count, found)
+    def read(running, count, found):
+        answer = finish(running, count, found)
         return replace(answer, stop="end") if answer else None
 
     monkeypatch.setattr(engine, "_job", ended)
@@ -465,6 +465,19 @@ def test_pages_that_follow_one_another_are_read_in_one_pass_and_told_apart(monke
     assert {answer.stop for answer in found.values()} == {"end"}
     assert engine.scheduler.tally.tokens == 4 * 6
     assert engine.scheduler.tally.prefilled == 2
+
+
+def test_pages_of_different_documents_are_never_read_in_one_pass(monkeypatch):
+    engine = pages_engine(monkeypatch, "<PAGE>one<PAGE>two<PAGE>three")
+    end_after(monkeypatch, engine, 6)
+    one, two, three = ask_pages(1, 2, 3)
+    requests = [
+        replace(one, document=(mine := object())),
+        replace(two, document=object()),
+        replace(three, document=mine),
+    ]
+    assert [answer.text for answer in engine.read(requests)] == ["alone"] * 3
+    assert engine.scheduler.tally.prefilled == 3
 
 
 @pytest.mark.parametrize("said", ["<PAGE>1<PAGE>2", "<PAGE>1<PAGE>2<PAGE>3<PAGE>4", "no mark at all"])

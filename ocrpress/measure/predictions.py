@@ -22,7 +22,7 @@ from ocrpress.engines.deepseek import experts
 from ocrpress.engines.deepseek.architecture import PUBLISHED
 from ocrpress.engines.deepseek.attention import RowAttention
 from ocrpress.engines.deepseek.cache import Stretches, rounded
-from ocrpress.engines.deepseek.checkpoint import model_class
+from ocrpress.engines.deepseek.checkpoint import empty_model
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.scheduler import STRIDE_ON_GPU, Scheduler
@@ -190,15 +190,5 @@ def scheduling_seconds(rows: int, prompt: int, tokens: int) -> float:
 
 def _on_fake_gpu(run: Callable[[Any, torch.device], Counts], capability: tuple[int, int] = (9, 0)) -> Counts:
     """Count with a model of the published size, in bfloat16."""
-    cls = model_class()
-    from transformers.initialization import no_init_weights
-
-    kept = torch.get_default_dtype()
     with fake_cuda(capability) as device:
-        try:
-            torch.set_default_dtype(torch.bfloat16)
-            with device, no_init_weights():
-                model = cls(transformers_config(PUBLISHED)).requires_grad_(False).eval()
-        finally:
-            torch.set_default_dtype(kept)
-        return run(model, device)
+        return run(empty_model(transformers_config(PUBLISHED), device, torch.bfloat16), device)

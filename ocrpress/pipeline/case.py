@@ -69,7 +69,9 @@ class Case:
         """What an engine is asked."""
         attempt, options = len(self.attempts) + 1, self.origin.options
         rung = self.rung
-        return Request(self.key, self.page, rung.mode, options.task, options.max_tiles, attempt, rung.decoding)
+        return Request(
+            self.key, self.page, rung.mode, options.task, options.max_tiles, attempt, rung.decoding, self.origin
+        )  # fmt: skip
 
     def redrawn(self, page: PageImage) -> None:
         """The page has other pixels from now on."""

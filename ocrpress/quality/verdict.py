@@ -46,7 +46,7 @@ def judge(completion: Completion, page: PageImage, decoding: bool, task: str = "
         page: what the engine was shown.
         decoding: the engine chooses its tokens (`Capabilities.decoding`), so it can loop, be cut off, or say nothing;
             of engines that do not, only errors are faults.
-        task: emptiness is a fault of "markdown", "text" and "ocr" only.
+        task: emptiness is a fault of READING_TASKS only.
     """
     text = completion.text
     if completion.stop == "error":

@@ -51,15 +51,15 @@ class Stretches:
 
     def take(self, row: int, size: int) -> bool:
         """Give a row a stretch, in the place of the one it has; False if there is no gap so large."""
-        start, mine = 0, self._held.pop(row, None)
-        for taken, length in sorted(self._held.values()):
+        start = 0
+        for taken, length in sorted(held for other, held in self._held.items() if other != row):
             if taken - start >= size:
                 break
-            start = max(start, taken + length)
-        fits = start + size <= self.tokens
-        if fits or mine:
-            self._held[row] = (start, size) if fits else mine  # type: ignore[assignment]
-        return fits
+            start = taken + length
+        if start + size > self.tokens:
+            return False
+        self._held[row] = start, size
+        return True
 
     def release(self, row: int) -> None:
         """Take a row's stretch back."""

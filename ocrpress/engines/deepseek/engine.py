@@ -284,7 +284,8 @@ class DeepseekEngine:
         passes: list[list[Prepared]] = []
         for page in ready:
             last = passes[-1] if passes else []
-            follows = last and page.request.page.number == last[-1].request.page.number + 1
+            one, other = page.request, last[-1].request if last else None
+            follows = other and one.document is other.document and one.page.number == other.page.number + 1
             wanted = all(each.request.task == PAGES and each.request.attempt == 1 for each in [page, *last])
             tokens = sum(each.plan.sequence_tokens + TYPICAL_ANSWER for each in [page, *last] if each.plan)
             if follows and wanted and tokens < self.scheduler.limit:

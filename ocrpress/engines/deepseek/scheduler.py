@@ -181,11 +181,11 @@ class Scheduler:
             under_way = [row for row, (running, _) in flight.new.items() if not running.over]
             self._shares += seconds / max(1, len(under_way))
             found = flight.found.tolist() if under_way else []
-            answers = (self._read(row, *flight.new[row], found[row]) for row in under_way)
+            answers = (self._read(*flight.new[row], found[row]) for row in under_way)
             done += [answer for answer in answers if answer]
         return done
 
-    def _read(self, row: int, running: Running, count: int, found: list[int]) -> Answer | None:
+    def _read(self, running: Running, count: int, found: list[int]) -> Answer | None:
         """Take a sequence's new tokens; its answer if it is done."""
         new, before = found[len(found) - count :], len(running.tokens)
         stop: Literal["end", "length", "error"] | None = None
@@ -201,17 +201,15 @@ class Scheduler:
             stop = "length"
         if stop is None:
             return None
+        here = next(row for row, other in self._running.items() if other is running)  # it may have moved since
         if stop == "error":
-            self._slots.wipe(next(place for place, other in self._running.items() if other is running))
-        self._finish(running)
+            self._slots.wipe(here)
+        self._drop(here)
+        self.tally.tokens += len(running.tokens)
+        self._typical = MEMORY * self._typical + (1 - MEMORY) * len(running.tokens)
         error = NOT_FINITE if stop == "error" else ""
         seconds = running.prefill.seconds, self._shares - running.since
         return Answer(running.job.key, tuple(running.tokens), stop, error, *seconds)
-
-    def _finish(self, running: Running) -> None:
-        self._drop(next(row for row, other in self._running.items() if other is running))
-        self.tally.tokens += len(running.tokens)
-        self._typical = MEMORY * self._typical + (1 - MEMORY) * len(running.tokens)
 
     def _drop(self, row: int) -> Job:
         """Empty a slot."""
