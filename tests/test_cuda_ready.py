@@ -138,7 +138,7 @@ def test_no_step_on_any_gpu_asks_the_host_for_a_value(monkeypatch, capability, v
         assert slots.kernel.capturable
         assert slots.decoder.expert_path != "looped"
         for row in (0, 2, 3):
-            assert slots.give_room(row, 256)
+            assert slots.allocate(row, 256)
             slots._rules[row] = RULE if row else Rule()
         slots.step(4)
         assert slots.newest(4, 9).shape == (4, 9)
@@ -163,7 +163,7 @@ def test_no_prefill_in_one_kernel_and_no_encoding_asks_the_host(monkeypatch):
         kernel = RowAttention(TORCH_FLASH, silent_flash)
         slots = Slots(Decoder(model), 4, 1024, 256, attention=kernel, capture=False)
         for row in (0, 2, 3):
-            slots.give_room(row, 256)
+            slots.allocate(row, 256)
         prompt = torch.zeros(30, 64, dtype=torch.bfloat16, device="cuda:0")
         slots.prefill([0, 2, 3], [prompt] * 3, [Rule(), RULE, RULE])
         made = plan(1000, 1400, "gundam", 6)
@@ -177,15 +177,15 @@ def prompts_of(*lengths: int) -> list[torch.Tensor]:
 
 
 def decode(decoder: Decoder, attention: RowAttention | None = None, ask_host: bool = True, rules=None, steps: int = 80):
-    """Tokens of three rows of different lengths and rules, of which one outgrows its stretch midway."""
+    """Tokens of three rows of different lengths and rules, of which one outgrows its extent midway."""
     slots = Slots(decoder, 3, 3 * 1024, 1024, exempt=(5,), attention=attention, ask_host=ask_host)
     lengths = (9, 230, 4)
     for row in range(3):
-        slots.give_room(row, 256)
+        slots.allocate(row, 256)
     slots.prefill([0, 1, 2], prompts_of(*lengths), rules or [Rule()] * 3)
     for step in range(steps):
         if lengths[1] + step == 250:
-            assert slots.give_room(1, 512)
+            assert slots.allocate(1, 512)
         slots.step(3)
     return slots.newest(3, steps + 1).tolist()
 
@@ -223,7 +223,7 @@ def test_all_experts_at_once_compute_what_the_chosen_ones_do(monkeypatch, dtype,
 def test_a_step_replaces_none_of_the_tensors_that_a_graph_would_hold():
     slots = Slots(Decoder(small_model()), 3, 1024, 256)
     for row in (0, 1):
-        slots.give_room(row, 256)
+        slots.allocate(row, 256)
     slots.prefill([0, 1], prompts_of(9, 5), [RULE, Rule()])
 
     def addresses() -> list[int]:
@@ -234,8 +234,8 @@ def test_a_step_replaces_none_of_the_tensors_that_a_graph_would_hold():
     for _ in range(5):
         slots.step(3)
     slots.release(1)
-    slots.close_gaps()
-    slots.give_room(1, 512)
+    slots.compact()
+    slots.allocate(1, 512)
     slots.prefill([1], prompts_of(7), [Rule()])
     slots.move(1, 2)
     assert addresses() == before
@@ -243,7 +243,7 @@ def test_a_step_replaces_none_of_the_tensors_that_a_graph_would_hold():
 
 def test_slots_without_a_sequence_write_where_nobody_reads():
     slots = Slots(Decoder(small_model()), 3, 512, 256)
-    slots.give_room(1, 256)
+    slots.allocate(1, 256)
     slots.prefill([1], prompts_of(9), [Rule()])
     held = slots._cache._pool[:, :, 256:512].clone()
     slots.release(1)
@@ -356,7 +356,7 @@ def test_tokens_are_read_so_many_launches_late_and_are_the_same(late):
             admitted, waiting = waiting[: scheduler.free], waiting[scheduler.free :]
             scheduler.admit(admitted)
             scheduler.launch()
-            under_way.append(len(scheduler._flights))
+            under_way.append(len(scheduler._launches))
             found |= {answer.key: answer.tokens for answer in scheduler.collect()}
             waiting = scheduler.take_returned() + waiting
         return found, under_way

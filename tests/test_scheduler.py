@@ -155,7 +155,7 @@ def test_rows_with_and_without_an_ngram_rule_share_a_step(model, decoder):
 
 @pytest.fixture
 def fine(monkeypatch):
-    """Stretches of 16 tokens, so that short sequences outgrow theirs."""
+    """Extents of 16 tokens, so that short sequences outgrow theirs."""
     monkeypatch.setattr(cache, "GRANULE", 16)
     monkeypatch.setattr(scheduling, "GRANULE", 16)
     monkeypatch.setattr(slots_module, "GRANULE", 16)
@@ -173,8 +173,8 @@ def test_a_long_sequence_takes_the_room_of_others_which_lose_nothing(model, deco
         assert list(answers[key].tokens) == generated(model, text, tokens), key
     assert scheduler.tally.restarts > 0
     # Everything was given back.
-    stretches = scheduler._slots.stretches
-    assert stretches.free == 11 * 16
+    extents = scheduler._slots.extents
+    assert extents.free == 11 * 16
     assert scheduler.free == 4
 
 
@@ -314,21 +314,21 @@ def test_what_is_not_finite_does_not_spread_through_a_kernel_that_reads_whole_ti
 def test_gaps_are_closed_only_if_they_make_room_together(decoder, monkeypatch):
     slots = Slots(decoder, 4, 2048, 1024)
     scheduler, closed = Scheduler(slots, END), []
-    close = slots.close_gaps
-    monkeypatch.setattr(slots, "close_gaps", lambda: (closed.append(1), close()))
+    close = slots.compact
+    monkeypatch.setattr(slots, "compact", lambda: (closed.append(1), close()))
     for row, size in enumerate((512, 256, 512, 512)):
-        assert slots.give_room(row, size)
-    assert not scheduler._find_room(0, 1024)
+        assert slots.allocate(row, size)
+    assert not scheduler._allocate(0, 1024)
     assert not closed
     slots.release(1)
-    assert scheduler._find_room(2, 512)
+    assert scheduler._allocate(2, 512)
     assert not closed
-    assert slots.stretches.free == 2048 - 3 * 512
+    assert slots.extents.free == 2048 - 3 * 512
     slots.release(3)
-    slots.give_room(1, 256)
-    slots.give_room(3, 512)
+    slots.allocate(1, 256)
+    slots.allocate(3, 512)
     slots.release(1)
-    assert scheduler._find_room(1, 512) == bool(closed)
+    assert scheduler._allocate(1, 512) == bool(closed)
 
 
 def test_with_one_slot_left_and_no_memory_the_page_fails_and_the_next_is_tried(decoder, monkeypatch):

@@ -21,7 +21,7 @@ import torch
 from ocrpress.engines.deepseek import experts
 from ocrpress.engines.deepseek.architecture import PUBLISHED
 from ocrpress.engines.deepseek.attention import RowAttention
-from ocrpress.engines.deepseek.cache import Stretches, rounded
+from ocrpress.engines.deepseek.cache import Extents, rounded
 from ocrpress.engines.deepseek.checkpoint import empty_model
 from ocrpress.engines.deepseek.config import transformers_config
 from ocrpress.engines.deepseek.decoder import Decoder
@@ -115,7 +115,7 @@ def count_prefill(prompt: int, capability: tuple[int, int] = (9, 0), prompts: in
     def run(model: Any, device: torch.device) -> Counts:
         slots = Slots(Decoder(model), prompts, prompts * rounded(prompt + 1), capture=False, attention=UNCOUNTED)
         for row in range(prompts):
-            slots.give_room(row, rounded(prompt + 1))
+            slots.allocate(row, rounded(prompt + 1))
         states = torch.empty(prompts, prompt, PUBLISHED.decoder.width, dtype=torch.bfloat16, device=device)
         with patch.multiple(experts, looped_product=product, ask_host=lambda _: []):
             return count(lambda: slots.prefill(range(prompts), list(states), [Rule()] * prompts), counting)
@@ -146,21 +146,21 @@ class _IdleSlots:
     """What a scheduler asks of Slots, with no model behind it: room is given and taken, tokens come from nowhere."""
 
     def __init__(self, rows: int, tokens: int, limit: int) -> None:
-        self.count, self.tokens, self.limit, self.stretches = rows, tokens, limit, Stretches(tokens)
+        self.count, self.tokens, self.limit, self.extents = rows, tokens, limit, Extents(tokens)
         self.decoder = SimpleNamespace(device=torch.device("cpu"), sizes=SimpleNamespace(window=0))
         self._tokens = torch.arange(2, 2 + rows)[:, None]
 
-    def give_room(self, row: int, size: int) -> bool:
-        return self.stretches.take(row, size)
+    def allocate(self, row: int, size: int) -> bool:
+        return self.extents.take(row, size)
 
-    def close_gaps(self) -> None:
-        self.stretches.close_gaps()
+    def compact(self) -> None:
+        self.extents.compact()
 
     def release(self, row: int) -> None:
-        self.stretches.release(row)
+        self.extents.release(row)
 
     def move(self, source: int, target: int) -> None:
-        self.stretches.rename(source, target)
+        self.extents.rename(source, target)
 
     def prefill(self, *_: Any) -> None: ...
 

@@ -1,4 +1,4 @@
-"""Attention of a decoding step: one query a row, over keys and values in one pool, each row in its own stretch.
+"""Attention of a decoding step: one query a row, over keys and values in one pool, each row in its own extent.
 
 `candidates` says which kernels a device may use, best first; `choose_attention` takes the first that is there and
 agrees with plain arithmetic on a small input, once, before any CUDA graph is captured.
@@ -22,7 +22,7 @@ TORCH_FLASH, TORCH_FLASH_OP, BY_ROW = "torch's FlashAttention 2", "torch's Flash
 TOLERANCE = 0.02  # of the check, where values have the variance 1; bfloat16 has 8 bits
 
 # q (rows, heads, head_dim); keys, values (tokens, kv_heads, head_dim); numbers (rows + 1,): 0, 1, …, rows;
-# starts (rows + 1,) and used (rows,): where each row's stretch begins, and how many of its tokens count, 1 or more;
+# starts (rows + 1,) and used (rows,): where each row's extent begins, and how many of its tokens count, 1 or more;
 # most: upper bound of `used`. The three are int32. -> (rows, heads, head_dim)
 Kernel = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, int], Tensor]
 
@@ -83,16 +83,16 @@ def row_by_row(
     q: Tensor, keys: Tensor, values: Tensor, numbers: Tensor, starts: Tensor, used: Tensor, most: int
 ) -> Tensor:
     """The plain form, for a CPU and as the measure of the others: asks the host for every row's length."""
-    return over_stretches(q, keys, values, list(zip(starts.tolist(), used.tolist(), strict=False)))
+    return over_extents(q, keys, values, list(zip(starts.tolist(), used.tolist(), strict=False)))
 
 
-def over_stretches(q: Tensor, keys: Tensor, values: Tensor, stretches: list[tuple[int, int]]) -> Tensor:
+def over_extents(q: Tensor, keys: Tensor, values: Tensor, extents: list[tuple[int, int]]) -> Tensor:
     """Attention of each q[i] over so many keys and values from a first one on: (rows, heads, head_dim)."""
     rows, heads, depth = q.shape
     kv_heads, token = keys.shape[1], keys.stride(0)
     first_key, first_value, strides = keys.storage_offset(), values.storage_offset(), (0, depth, token, 1)
     attended = []
-    for query, (start, count) in zip(q.reshape(rows, 1, heads, 1, depth).unbind(), stretches, strict=True):
+    for query, (start, count) in zip(q.reshape(rows, 1, heads, 1, depth).unbind(), extents, strict=True):
         # One operation in the place of three views: on a CPU they cost as much as the sums.
         shape = (1, kv_heads, count, depth)
         key = keys.as_strided(shape, strides, first_key + start * token)
@@ -127,7 +127,7 @@ def _find(name: str) -> Kernel:
 def _difference(
     kernel: Kernel, device: torch.device, dtype: torch.dtype, heads: int, kv_heads: int, depth: int
 ) -> float:
-    """The largest difference of a kernel to the plain form, over stretches of uneven lengths and in no order."""
+    """The largest difference of a kernel to the plain form, over extents of uneven lengths and in no order."""
     used = torch.tensor([300, 1, 129], dtype=torch.int32, device=device)
     starts = torch.tensor([512, 0, 256, 0], dtype=torch.int32, device=device)
     numbers = torch.arange(4, dtype=torch.int32, device=device)

@@ -1,7 +1,7 @@
-"""The KV cache: one pool of tokens, in which every row holds a stretch that is as long as it needs.
+"""The KV cache: one pool of tokens, in which every row holds an extent that is as long as it needs.
 
 A row's keys and values lie one behind the other, so that a kernel finds them by where they begin and how many count. A
-long row costs its own length and nothing more; when it outgrows its stretch, it is given a longer one.
+long row costs its own length and nothing more; when it outgrows its extent, it is given a longer one.
 
 With a sliding window a row keeps its prompt and the last `window` tokens: the newest overwrites the oldest. Attention
 asks for no order, since positions are part of the keys already.
@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812, the name that everybody knows
 from torch import Tensor
 
-from ocrpress.engines.deepseek.attention import RowAttention, over_stretches
+from ocrpress.engines.deepseek.attention import RowAttention, over_extents
 from ocrpress.engines.deepseek.decoder import Attend, Sizes
 
-GRANULE = 256  # tokens: stretches are multiples of it
+GRANULE = 256  # tokens: extents are multiples of it
 
 
 def rounded(tokens: int) -> int:
@@ -33,7 +33,7 @@ def on_device(values: Sequence[Any], device: torch.device, dtype: torch.dtype = 
     return tensor.to(device, non_blocking=True)
 
 
-class Stretches:
+class Extents:
     """Which row holds which part of the pool. First fit, so that what is in use lies together. Sizes in tokens."""
 
     def __init__(self, tokens: int) -> None:
@@ -46,11 +46,11 @@ class Stretches:
         return self.tokens - sum(size for _, size in self._held.values())
 
     def get(self, row: int) -> tuple[int, int]:
-        """Where a row's stretch begins, and its size; (0, 0) if it has none."""
+        """Where a row's extent begins, and its size; (0, 0) if it has none."""
         return self._held.get(row, (0, 0))
 
     def take(self, row: int, size: int) -> bool:
-        """Give a row a stretch, in the place of the one it has; False if there is no gap so large."""
+        """Give a row an extent, in the place of the one it has; False if there is no gap so large."""
         start = 0
         for taken, length in sorted(held for other, held in self._held.items() if other != row):
             if taken - start >= size:
@@ -62,15 +62,15 @@ class Stretches:
         return True
 
     def release(self, row: int) -> None:
-        """Take a row's stretch back."""
+        """Take a row's extent back."""
         self._held.pop(row, None)
 
     def rename(self, row: int, other: int) -> None:
-        """Hand a stretch over to another row, which has none."""
+        """Hand an extent over to another row, which has none."""
         self._held[other] = self._held.pop(row)
 
-    def close_gaps(self) -> list[tuple[int, int, int, int]]:
-        """Move all stretches together, in their order: (row, from, to, size) of those that must move, in turn."""
+    def compact(self) -> list[tuple[int, int, int, int]]:
+        """Move all extents together, in their order: (row, from, to, size) of those that must move, in turn."""
         moves, end = [], 0
         for row, (start, size) in sorted(self._held.items(), key=lambda item: item[1]):
             if start != end:
@@ -112,7 +112,7 @@ class KVCache:
         self._pool[:, :, start : start + size].zero_()
 
     def prefill(self, starts: Sequence[int], lengths: Sequence[int]) -> Attend:
-        """Attention of whole prompts of these lengths, padded at their end to the longest, into these stretches."""
+        """Attention of whole prompts of these lengths, padded at their end to the longest, into these extents."""
         longest, device = max(lengths), self._pool.device
         placed = [start + place for start, length in zip(starts, lengths, strict=True) for place in range(length)]
         kept = [row * longest + place for row, length in enumerate(lengths) for place in range(length)]
@@ -129,31 +129,31 @@ class KVCache:
 
         return attend
 
-    def decode(self, starts: Tensor, rooms: Tensor, lengths: Tensor, prompts: Tensor) -> Attend:
+    def decode(self, starts: Tensor, capacities: Tensor, lengths: Tensor, prompts: Tensor) -> Attend:
         """Attention of one new token a row, for the first rows.
 
         Args:
-            starts: (rows + 1,), int32; where each row's stretch begins.
-            rooms: (rows,), the size of each stretch.
+            starts: (rows + 1,), int32; where each row's extent begins.
+            capacities: (rows,), the size of each extent.
             lengths: (rows,), tokens that each row has seen already; the new one goes behind them.
             prompts: (rows,), how many of them are prompt.
         """
         rows, window = len(lengths), self._sizes.window
-        last = rooms - 1  # rows that are done run on until the host looks: they stay inside
+        last = capacities - 1  # rows that are done run on until the host looks: they stay inside
         places = torch.minimum(prompts + (lengths - prompts) % window if window else lengths, last)
         used = torch.minimum(torch.minimum(lengths, prompts + window - 1) if window else lengths, last).int() + 1
         targets = starts[:rows] + places
         numbers, kernel = self._numbers[: rows + 1], self._attention.kernel
-        stretches = None
+        extents = None
         if not self._attention.capturable:  # it would ask for them in every layer
-            stretches = list(zip(starts.tolist(), used.tolist(), strict=False))
+            extents = list(zip(starts.tolist(), used.tolist(), strict=False))
 
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             keys, values = self._layers[layer]
             keys.index_copy_(0, targets, k.squeeze(1))
             values.index_copy_(0, targets, v.squeeze(1))
-            if stretches is None:
+            if extents is None:
                 return kernel(q.squeeze(1), keys, values, numbers, starts, used, self._sizes.context)[:, None]
-            return over_stretches(q.squeeze(1), keys, values, stretches)[:, None]
+            return over_extents(q.squeeze(1), keys, values, extents)[:, None]
 
         return attend

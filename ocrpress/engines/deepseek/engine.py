@@ -152,7 +152,7 @@ class DeepseekEngine:
         feeder = Feeder(requests, self.capabilities.in_flight, self._on_gpu, device)
         reading = _Reading(feeder, queue.SimpleQueue(), threading.Event())
         try:
-            for found in self._beside(reading) if self._threaded else self._read(reading):
+            for found in self._read_in_thread(reading) if self._threaded else self._read(reading):
                 for completion in self._completions(*found) if isinstance(found, tuple) else [found]:
                     feeder.release()
                     yield completion
@@ -164,7 +164,7 @@ class DeepseekEngine:
             else:
                 self.scheduler.clear()
 
-    def _beside(self, reading: _Reading) -> Iterator[tuple[_Page, Answer] | Completion]:
+    def _read_in_thread(self, reading: _Reading) -> Iterator[tuple[_Page, Answer] | Completion]:
         """What `_read` finds, in a thread of its own."""
         self._thread = threading.Thread(target=self._run, args=(reading,), name="ocrpress-decoder", daemon=True)
         self._thread.start()

@@ -21,11 +21,11 @@ from ocrpress.engines.deepseek import endless
 from ocrpress.engines.deepseek.cache import GRANULE, rounded
 from ocrpress.engines.deepseek.clock import Share, Stopwatch
 from ocrpress.engines.deepseek.memory import is_out_of_memory
-from ocrpress.engines.deepseek.sequences import Answer, Flight, Job, Running, Tally, in_batches
+from ocrpress.engines.deepseek.sequences import Answer, Job, Launch, Running, Tally, in_batches
 from ocrpress.engines.deepseek.slots import BROKEN, Slots
 from ocrpress.errors import EngineError
 
-SPARE = 1.25  # times what is needed, when a sequence is given a longer stretch
+SPARE = 1.25  # times what is needed, when a sequence is given a longer extent
 TYPICAL_ANSWER = 1024  # tokens, before any answer has been seen
 MEMORY = 0.9  # of the typical length, what stays when another answer comes in
 MOST_PREFILLED = 2**14  # tokens prefilled at once, padding included: some 2 GB of activations at full size
@@ -48,7 +48,7 @@ class Scheduler:
         self.limit = slots.limit or slots.decoder.sizes.context  # of a sequence, prompt and answer, in tokens
         self._window = slots.decoder.sizes.window
         self._running: dict[int, Running] = {}  # by row
-        self._flights: deque[Flight] = deque()
+        self._launches: deque[Launch] = deque()
         self._returned: list[Job] = []
         self._failed: list[Answer] = []
         self._on_gpu = slots.decoder.device.type == "cuda"
@@ -82,9 +82,9 @@ class Scheduler:
         for row in list(self._running):
             self._drop(row)
         for row in range(self._slots.count):
-            if self._slots.stretches.get(row)[1]:  # of a prefill that failed
+            if self._slots.extents.get(row)[1]:  # of a prefill that failed
                 self._slots.release(row)
-        self._flights.clear()
+        self._launches.clear()
         self._returned.clear()
         self._failed.clear()
 
@@ -110,14 +110,14 @@ class Scheduler:
         return True
 
     def _place(self, jobs: Sequence[Job], placed: list[tuple[int, Job]]) -> None:
-        """Give jobs rows and stretches, until one finds none."""
+        """Give jobs rows and extents, until one finds none."""
         promised, empty = self._promised(), (row for row in range(self._slots.count) if row not in self._running)
         for job in jobs:
             promised += self._length(job, self._typical)
             alone = not placed and not self._running
             row = next(empty, None) if promised <= self._slots.tokens or alone else None
             room = rounded(self._length(job, self._late * self._stride + self._stride + GRANULE))
-            if row is None or not self._find_room(row, room):
+            if row is None or not self._allocate(row, room):
                 return
             placed.append((row, job))
 
@@ -134,7 +134,7 @@ class Scheduler:
             self._slots.prefill(rows, [job.prompt for job in jobs], [job.rule for job in jobs])
         self.tally.prefilled += len(jobs)
         for row, job in batch:
-            room = self._slots.stretches.get(row)[1]
+            room = self._slots.extents.get(row)[1]
             self._running[row] = Running(job, Share(timing, len(jobs)), self._shares, room)
 
     def advance(self) -> list[Answer]:
@@ -148,10 +148,10 @@ class Scheduler:
             self._give_up_half([])
 
     def _launch(self) -> None:
-        self._make_room()
+        self._grow_extents()
         if not self._running:
             return
-        self._close_ranks()
+        self._compact_rows()
         rows = self._rows_for(max(self._running) + 1)
         new = {row: (each, self._stride + (each.chosen == 1)) for row, each in self._running.items()}
         with self.stopwatch.measure("decode") as timing:
@@ -163,7 +163,7 @@ class Scheduler:
         self.tally.steps += self._stride
         self.tally.slot_steps += rows * self._stride
         self.tally.active_steps += len(self._running) * self._stride
-        self._flights.append(Flight(timing, found, new))
+        self._launches.append(Launch(timing, found, new))
 
     def _fetch(self, rows: int, count: int) -> Tensor:
         """The newest tokens of the first rows, on their way to the host."""
@@ -175,13 +175,13 @@ class Scheduler:
     def collect(self) -> list[Answer]:
         """Read tokens that were chosen, one launch late on a GPU; returns the sequences that are done."""
         done, self._failed = self._failed, []
-        while len(self._flights) > (self._late if self._running else 0):
-            flight = self._flights.popleft()
-            seconds = flight.timing.seconds  # waits for the device
-            under_way = [row for row, (running, _) in flight.new.items() if not running.over]
+        while len(self._launches) > (self._late if self._running else 0):
+            launch = self._launches.popleft()
+            seconds = launch.timing.seconds  # waits for the device
+            under_way = [row for row, (running, _) in launch.new.items() if not running.over]
             self._shares += seconds / max(1, len(under_way))
-            found = flight.found.tolist() if under_way else []
-            answers = (self._read(*flight.new[row], found[row]) for row in under_way)
+            found = launch.found.tolist() if under_way else []
+            answers = (self._read(*launch.new[row], found[row]) for row in under_way)
             done += [answer for answer in answers if answer]
         return done
 
@@ -226,7 +226,7 @@ class Scheduler:
         sizes = (count * quarters // 4 >> halved for halved in range(count.bit_length()) for quarters in (4, 3))
         return min(size for size in sizes if size >= needed)
 
-    def _close_ranks(self) -> None:
+    def _compact_rows(self) -> None:
         """With slots to spare, move the last sequences down into free ones: fewer rows need stepping."""
         while self._rows_for(len(self._running)) < self._rows_for((last := max(self._running)) + 1):
             gap = next(row for row in range(last) if row not in self._running)
@@ -240,31 +240,33 @@ class Scheduler:
 
     def _promised(self) -> int:
         """Tokens that the sequences under way will hold together, if their answers are of the usual length."""
-        return sum(max(running.room, self._length(running.job, self._typical)) for running in self._running.values())
+        return sum(
+            max(running.capacity, self._length(running.job, self._typical)) for running in self._running.values()
+        )
 
-    def _make_room(self) -> None:
+    def _grow_extents(self) -> None:
         """See to it that every sequence has room for the next launch, or the limit; if need be, fewer sequences."""
         # Those that have come farthest first: they are the last to be handed back.
         for row, running in sorted(self._running.items(), key=lambda item: -item[1].chosen):
             needed = self._length(running.job, running.chosen + self._stride)
-            if needed <= running.room or running.over:
+            if needed <= running.capacity or running.over:
                 continue
             roomy = rounded(self._length(running.job, SPARE * (running.chosen + self._stride) + GRANULE))
-            while not (self._find_room(row, roomy) or self._find_room(row, rounded(needed))):
+            while not (self._allocate(row, roomy) or self._allocate(row, rounded(needed))):
                 last = min(self._running, key=lambda other: self._running[other].chosen)
                 self._hand_back([last])
                 if last == row:
                     break
-            running.room = self._slots.stretches.get(row)[1]
+            running.capacity = self._slots.extents.get(row)[1]
 
-    def _find_room(self, row: int, size: int) -> bool:
-        """A stretch of so many tokens for a row; closes the gaps of the pool if they make one together."""
-        if self._slots.give_room(row, size):
+    def _allocate(self, row: int, size: int) -> bool:
+        """An extent of so many tokens for a row; closes the gaps of the pool if they make one together."""
+        if self._slots.allocate(row, size):
             return True
-        if self._slots.stretches.free < size:
+        if self._slots.extents.free < size:
             return False
-        self._slots.close_gaps()
-        return self._slots.give_room(row, size)
+        self._slots.compact()
+        return self._slots.allocate(row, size)
 
     def _hand_back(self, rows: Sequence[int]) -> None:
         self._returned = [*(self._drop(row) for row in rows), *self._returned]
@@ -285,7 +287,7 @@ class Scheduler:
 
     def _rebuild(self, count: int, tokens: int) -> None:
         """Empty slots, as many of them as memory allows."""
-        self._flights.clear()
+        self._launches.clear()
         while True:
             try:
                 self._slots.reset(count, tokens)

@@ -53,7 +53,7 @@ class Running:
 
     Attributes:
         since: what the scheduler's clock of shares showed when it began, in seconds.
-        room: tokens of its stretch of the KV cache.
+        capacity: tokens of its extent of the KV cache.
         chosen: tokens chosen on the device, the first of them by the prefill; those in `tokens` have been read.
         over: it has been answered; what is chosen for it after that is nobody's.
     """
@@ -61,7 +61,7 @@ class Running:
     job: Job
     prefill: Share
     since: float
-    room: int
+    capacity: int
     tokens: list[int] = field(default_factory=list)
     chosen: int = 1
     over: bool = False
@@ -73,7 +73,7 @@ class Running:
 
 
 @dataclass(frozen=True, eq=False)
-class Flight:
+class Launch:
     """Steps that were handed to the device, and what comes back of them.
 
     Attributes:

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from ocrpress.document import Decoding
 from ocrpress.engines.deepseek.attention import RowAttention, choose_attention
-from ocrpress.engines.deepseek.cache import GRANULE, KVCache, Stretches, on_device
+from ocrpress.engines.deepseek.cache import GRANULE, Extents, KVCache, on_device
 from ocrpress.engines.deepseek.decoder import Decoder
 from ocrpress.engines.deepseek.graphs import Graphs
 from ocrpress.engines.deepseek.ngram import ban_repeats, ban_repeats_here
 from ocrpress.engines.deepseek.sampling import Drawing, choose
 
 BROKEN = -1  # in place of a token: the model's scores were not finite
-NOBODY = -1  # in the place of a row: holds the first GRANULE tokens of the pool, where slots without a sequence write
+SCRATCH = -1  # in the place of a row: holds the first GRANULE tokens of the pool, where slots without a sequence write
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class Variant:
 
 @dataclass
 class _State:
-    """By slot: last token, tokens seen, those of them that are prompt, tokens generated, the rule, and the stretch."""
+    """By slot: last token, tokens seen, those of them that are prompt, tokens generated, the rule, and the extent."""
 
     tokens: Tensor
     lengths: Tensor
@@ -63,7 +63,7 @@ class _State:
     ngrams: Tensor
     windows: Tensor
     seeds: Tensor
-    rooms: Tensor
+    capacities: Tensor
     history: Tensor  # (slots, limit): what was generated, in order
 
 
@@ -73,7 +73,7 @@ def _new_state(slots: int, limit: int, device: torch.device) -> _State:
 
     return _State(
         tokens=zeros(), lengths=zeros(), prompts=zeros(), produced=zeros(), temperatures=zeros(dtype=torch.float32),
-        ngrams=zeros(), windows=zeros(), seeds=zeros(), rooms=zeros() + GRANULE, history=zeros(limit),
+        ngrams=zeros(), windows=zeros(), seeds=zeros(), capacities=zeros() + GRANULE, history=zeros(limit),
     )  # fmt: skip
 
 
@@ -100,7 +100,7 @@ class Slots:
     capture: bool = True
     attention: RowAttention | None = None
     ask_host: bool | None = None
-    stretches: Stretches = field(init=False)
+    extents: Extents = field(init=False)
     kernel: RowAttention = field(init=False)
     captured: bool = field(init=False)
     _rules: list[Rule] = field(init=False)
@@ -133,30 +133,30 @@ class Slots:
         self._drawing = torch.zeros(count, device=device, dtype=torch.long)
         self._drawn: list[int] = []
         self._rules = [Rule()] * count
-        self.stretches = Stretches(tokens + GRANULE)
-        self.stretches.take(NOBODY, GRANULE)
+        self.extents = Extents(tokens + GRANULE)
+        self.extents.take(SCRATCH, GRANULE)
         self.count, self.tokens = count, tokens
 
-    def give_room(self, row: int, size: int) -> bool:
-        """A stretch of so many tokens for a row, what it holds included; False if there is no gap so large."""
-        start, held = self.stretches.get(row)
-        if not self.stretches.take(row, size):
+    def allocate(self, row: int, size: int) -> bool:
+        """An extent of so many tokens for a row, what it holds included; False if there is no gap so large."""
+        start, held = self.extents.get(row)
+        if not self.extents.take(row, size):
             return False
-        target, _ = self.stretches.get(row)
+        target, _ = self.extents.get(row)
         if held and target != start:
             self._cache.copy(start, target, min(held, size))
         self._put(row, target, size)
         return True
 
-    def close_gaps(self) -> None:
-        """Move all stretches together, so that what is free is in one piece."""
-        for row, start, target, size in self.stretches.close_gaps():
+    def compact(self) -> None:
+        """Move all extents together, so that what is free is in one piece."""
+        for row, start, target, size in self.extents.compact():
             self._cache.copy(start, target, size)
             self._put(row, target, size)
 
     def _put(self, row: int, start: int, size: int) -> None:
         self._starts[row] = start
-        self._state.rooms[row] = size
+        self._state.capacities[row] = size
 
     @torch.inference_mode()
     def prefill(self, rows: Sequence[int], prompts: Sequence[Tensor], rules: Sequence[Rule]) -> None:
@@ -174,7 +174,7 @@ class Slots:
         x = torch.zeros(len(rows), max(counts), self.decoder.sizes.hidden, device=device, dtype=self.decoder.dtype)
         for row, prompt in enumerate(prompts):
             x[row, : len(prompt)] = prompt
-        attend = self._cache.prefill([self.stretches.get(row)[0] for row in rows], counts)
+        attend = self._cache.prefill([self.extents.get(row)[0] for row in rows], counts)
         states = self.decoder.forward(x, torch.arange(max(counts), device=device)[None], attend)
         logits = self.decoder.logits(states[torch.arange(len(rows), device=device), lengths - 1])
         for row, rule in zip(rows, rules, strict=True):
@@ -216,8 +216,8 @@ class Slots:
 
     def move(self, source: int, target: int) -> None:
         """Carry a sequence over to a free slot. Its keys and values stay where they are."""
-        start, size = self.stretches.get(source)
-        self.stretches.rename(source, target)
+        start, size = self.extents.get(source)
+        self.extents.rename(source, target)
         for tensor in vars(self._state).values():
             tensor[target] = tensor[source]
         self._put(target, start, size)
@@ -225,8 +225,8 @@ class Slots:
         self.release(source)
 
     def release(self, row: int) -> None:
-        """The row is free: its rule no longer makes a step dearer, and it has no stretch."""
-        self.stretches.release(row)
+        """The row is free: its rule no longer makes a step dearer, and it has no extent."""
+        self.extents.release(row)
         self._rules[row] = Rule()
         self._put(row, 0, GRANULE)
         self._state.lengths[row] = 0
@@ -234,8 +234,8 @@ class Slots:
         self._state.ngrams[row] = 0
 
     def wipe(self, row: int) -> None:
-        """Clear what a row holds, where it is not finite: a kernel may read past the end of the stretch before it."""
-        self._cache.wipe(*self.stretches.get(row))
+        """Clear what a row holds, where it is not finite: a kernel may read past the end of the extent before it."""
+        self._cache.wipe(*self.extents.get(row))
 
     def newest(self, rows: int, count: int) -> Tensor:
         """The last `count` tokens that each of the first rows chose, oldest first, on the device; BROKEN among them."""
@@ -256,7 +256,7 @@ class Slots:
     def _step(self, variant: Variant) -> None:
         rows, state = variant.rows, self._state
         lengths, produced, history = state.lengths[:rows], state.produced[:rows], state.history[:rows]
-        attend = self._cache.decode(self._starts[: rows + 1], state.rooms[:rows], lengths, state.prompts[:rows])
+        attend = self._cache.decode(self._starts[: rows + 1], state.capacities[:rows], lengths, state.prompts[:rows])
         x = self.decoder.embed(state.tokens[:rows, None])
         logits = self.decoder.logits(self.decoder.forward(x, lengths[:, None], attend, step=True)[:, 0])
         if variant.longest:
